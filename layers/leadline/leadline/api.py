@@ -1,0 +1,283 @@
+"""HTTP: an API Gateway event in, an answer or a problem out. Routes, identity, validation and errors meet only here.
+
+API Gateway has already matched the route (`routeKey`) and verified the token; what it hands over is looked up, not
+matched again. Nothing of the tenant is taken from the body, the path or a header: the claims alone say who calls.
+"""
+
+import base64
+import binascii
+import re
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import psycopg
+from aws_lambda_powertools import Logger
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from leadline.db import Caller
+from leadline.errors import (
+    BodyTooLarge,
+    FieldError,
+    Forbidden,
+    InternalError,
+    Invalid,
+    LeadlineError,
+    MalformedJson,
+    NotFound,
+    Unauthorized,
+    VersionRequired,
+)
+from leadline.inputs import Input
+
+PUBLIC: frozenset[str] = frozenset()
+PEOPLE = frozenset({"agent", "manager", "admin"})
+ROLES = PEOPLE | {"service"}
+
+LARGEST_BODY = 4 * 1024 * 1024
+LONGEST_HEADER_KEPT = 500
+
+OUR_CODES = {"extra_forbidden": "unknown_field"}  # of pydantic's error types; the others are stable codes as they are
+
+logger = Logger(service="leadline")
+
+Event = Mapping[str, Any]
+BodyT = TypeVar("BodyT", bound=Input)
+QueryT = TypeVar("QueryT", bound=Input)
+
+
+class Nothing(Input):
+    """The body or the query string of a route that takes none."""
+
+
+@dataclass(frozen=True)
+class Call(Generic[BodyT, QueryT]):
+    """One request: who calls, and the body and query string, validated."""
+
+    body: BodyT
+    query: QueryT
+    event: Event
+    known_caller: Caller | None
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls, from the verified claims. Raises Unauthorized on a public route."""
+        if self.known_caller is None:
+            raise Unauthorized
+        return self.known_caller
+
+    def id(self, name: str) -> UUID:
+        """The id in the path. Raises NotFound where it is none: nothing can be there."""
+        try:
+            return UUID(self.event["pathParameters"][name])
+        except ValueError:
+            raise NotFound from None
+
+    def version(self) -> int:
+        """The version in If-Match. Raises VersionRequired without one; what is no version of ours matches none."""
+        if_match = self.event["headers"].get("if-match")
+        if if_match is None:
+            raise VersionRequired
+        version = re.fullmatch(r'"(\d{1,9})"', if_match.strip())
+        return int(version[1]) if version else -1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back: anything pydantic can write as JSON, a status and headers."""
+
+    body: object
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route as declared: who may call it, what it takes and what it does."""
+
+    roles: frozenset[str]
+    body: type[Input]
+    query: type[Input]
+    run: Callable[[Call[Any, Any]], Answer]
+
+
+class Api:
+    """The routes of one function, and the Lambda handler that serves them."""
+
+    def __init__(self) -> None:
+        self.routes: dict[str, Route] = {}
+
+    def route(
+        self,
+        key: str,
+        *,
+        roles: frozenset[str],
+        body: type[BodyT] = Nothing,
+        query: type[QueryT] = Nothing,
+    ) -> Callable[[Callable[[Call[BodyT, QueryT]], Answer]], Callable[[Call[BodyT, QueryT]], Answer]]:
+        """Declares a route by API Gateway's key for it, as in `GET /leads/{lead_id}`."""
+
+        def declare(run: Callable[[Call[BodyT, QueryT]], Answer]) -> Callable[[Call[BodyT, QueryT]], Answer]:
+            self.routes[key] = Route(roles, body, query, run)
+            return run
+
+        return declare
+
+    def __call__(self, event: Event, context: object) -> dict[str, Any]:
+        """Answers one event. Whatever goes wrong becomes a problem (RFC 9457), and one line in the log."""
+        del context
+        started = time.perf_counter()
+        request_id: str = event["requestContext"]["requestId"]
+        with logger.append_context_keys(correlation_id=request_id, route=event["routeKey"], **_ids(event)):
+            try:
+                answer = self._run(event)
+            except LeadlineError as error:
+                answer = _problem(error)
+            # The one place that catches everything: what reaches the runtime would be logged with its message, and a
+            # message of the database or of a parser repeats names and numbers.
+            except Exception as bug:
+                logger.error("bug", extra=_without_values(bug))
+                answer = _problem(InternalError())
+            logger.info(
+                "answered",
+                extra={
+                    "status": answer.status,
+                    "code": getattr(answer.body, "code", None),
+                    "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+                },
+            )
+        headers = {"content-type": "application/json", "x-request-id": request_id, **answer.headers}
+        return {"statusCode": answer.status, "headers": headers, "body": to_json(answer.body).decode()}
+
+    def _run(self, event: Event) -> Answer:
+        route = self.routes[event["routeKey"]]
+        caller = None
+        if route.roles:
+            caller = _caller(event)
+            if caller.role not in route.roles:
+                raise Forbidden
+        query = _validated(lambda: route.query.model_validate(event.get("queryStringParameters") or {}))
+        body = Nothing()
+        if route.body is not Nothing:
+            raw = _raw_body(event)
+            body = _validated(lambda: route.body.model_validate_json(raw))
+            if caller is not None and (reason := getattr(body, "change_reason", None)):
+                caller = replace(caller, change_reason=reason)
+        return route.run(Call(body, query, event, caller))
+
+
+def _ids(event: Event) -> dict[str, str]:
+    """What the log says of a request: tenant, organization, member and the ids in the path, and no other text of it."""
+    claims = _claims(event)
+    named: dict[str, str] = {
+        "tenant_id": claims.get("custom:tenant_id", ""),
+        "organization_id": claims.get("custom:organization_id", ""),
+        "subject": claims.get("sub", ""),
+        **(event.get("pathParameters") or {}),
+    }
+    return {name: value for name, value in named.items() if _is_id(value)}
+
+
+def _is_id(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) is not None
+
+
+def _claims(event: Event) -> dict[str, str]:
+    return event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims", {})
+
+
+def _caller(event: Event) -> Caller:
+    claims = _claims(event)
+    try:
+        tenant_id, organization_id = UUID(claims["custom:tenant_id"]), UUID(claims["custom:organization_id"])
+        subject, role = claims["sub"], claims["custom:role"]
+    except (KeyError, ValueError):
+        raise Unauthorized from None
+    if role not in ROLES or not subject:
+        raise Unauthorized
+    http = event["requestContext"]["http"]
+    return Caller(
+        tenant_id,
+        organization_id,
+        subject,
+        role,
+        ip_address=http["sourceIp"],
+        user_agent=_header(event, "user-agent"),
+        change_reason=_header(event, "x-change-reason"),
+        trigger_type="manual",
+    )
+
+
+def _header(event: Event, name: str) -> str | None:
+    """A header to be kept in history: trimmed, cut, and without what PostgreSQL cannot store."""
+    text = event["headers"].get(name, "").replace("\0", "").strip()[:LONGEST_HEADER_KEPT]
+    return text or None
+
+
+def _raw_body(event: Event) -> bytes:
+    body = event.get("body") or ""
+    # Base64 is a third longer than what it carries; either way nothing over the limit is decoded or parsed.
+    if len(body) > LARGEST_BODY * (4 / 3 if event.get("isBase64Encoded") else 1) + 4:
+        raise BodyTooLarge
+    try:
+        raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+    except (binascii.Error, UnicodeEncodeError):
+        raise MalformedJson from None
+    if len(raw) > LARGEST_BODY:
+        raise BodyTooLarge
+    return raw.removeprefix(b"\xef\xbb\xbf")
+
+
+def _validated(validate: Callable[[], BodyT]) -> BodyT:
+    try:
+        return validate()
+    except ValidationError as refused:
+        errors = refused.errors(include_input=False, include_url=False, include_context=False)
+        if errors[0]["type"] == "json_invalid":
+            raise MalformedJson from None
+        raise Invalid(
+            [
+                FieldError(_pointer(error["loc"]), OUR_CODES.get(error["type"], error["type"]), error["msg"])
+                for error in errors
+            ]
+        ) from None
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem (RFC 9457) with our code, the fields at fault, and members of its kind (`lead_id` of a duplicate)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[FieldError]
+
+
+def _problem(error: LeadlineError) -> Answer:
+    title = error.code.replace("_", " ").capitalize()
+    problem = Problem(f"urn:leadline:problem:{error.code}", title, error.status, error.code, error.detail, error.errors)
+    body = {**vars(problem), **error.members} if error.members else problem
+    return Answer(body, error.status, {"content-type": "application/problem+json"})
+
+
+def _without_values(bug: Exception) -> dict[str, Any]:
+    """Where a bug struck and of which kind, without any message: messages repeat names and numbers."""
+    frames = traceback.extract_tb(bug.__traceback__)
+    seen: dict[str, Any] = {
+        "exception": type(bug).__qualname__,
+        "where": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+    if isinstance(bug, psycopg.Error):
+        seen |= {"sqlstate": bug.sqlstate, "constraint": bug.diag.constraint_name, "table": bug.diag.table_name}
+    return seen

@@ -1,0 +1,56 @@
+"""Keyset pages: a list goes on where the last page ended, so rows that come and go neither repeat nor hide others."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import Field
+
+from leadline.errors import Refused
+from leadline.inputs import Input
+
+Item = TypeVar("Item")
+KeyPart = Callable[[str], Any]
+
+
+class BadCursor(Refused):
+    """This cursor was not made by this list; start again without one."""
+
+
+class PageQuery(Input):
+    """The query string of every list."""
+
+    limit: int = Field(50, ge=1, le=200)
+    cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class Page(Generic[Item]):
+    """One page; `next_cursor` is null on the last one."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+def cut(rows: list[Item], limit: int, order: str, key: Callable[[Item], tuple[Any, ...]]) -> Page[Item]:
+    """A page of `limit` from rows of which one more was read, to know whether there is a next page."""
+    if len(rows) <= limit:
+        return Page(rows, None)
+    written = json.dumps([order, *map(str, key(rows[limit - 1]))]).encode()
+    return Page(rows[:limit], base64.urlsafe_b64encode(written).decode().rstrip("="))
+
+
+def position(cursor: str | None, order: str, parts: tuple[KeyPart, ...]) -> list[Any]:
+    """The key after which a page begins, as values of `parts`; nulls without a cursor. Raises BadCursor."""
+    if cursor is None:
+        return [None] * len(parts)
+    try:
+        made_by, *values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if made_by != order or len(values) != len(parts):
+            raise BadCursor(field="cursor")
+        return [part(value) for part, value in zip(parts, values, strict=True)]
+    except (binascii.Error, ValueError, TypeError, AttributeError):
+        raise BadCursor(field="cursor") from None

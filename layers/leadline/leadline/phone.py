@@ -1,0 +1,43 @@
+"""Phone numbers: any usual spelling in, E.164 out, or a reason why not."""
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumberFormat
+
+from leadline.errors import Refused
+
+LONGEST_SHORT_CODE = 6
+
+
+class BadPhone(Refused):
+    """This is not a phone number that can be called."""
+
+
+def normalise(spelling: str, region: str) -> str:
+    """The E.164 form of a number in any usual spelling, read as dialled from `region` (ISO 3166-1 alpha-2).
+
+    Raises BadPhone, naming which: an extension, letters, a short code, or no valid number (ITU numbering plans as the
+    phonenumbers library has them; that a number is possible is not enough: 555-0142 without an area code is).
+    """
+    try:
+        number = phonenumbers.parse(spelling, region)
+    except NumberParseException:
+        raise _bad(_why_unreadable(spelling)) from None
+    if number.extension:
+        raise _bad("A number with an extension cannot be called; give the number alone.")
+    if any(character.isalpha() for character in spelling):
+        raise _bad("Write the number in digits: letters are not read as keys.")
+    if not phonenumbers.is_valid_number(number):
+        if len(str(number.national_number)) <= LONGEST_SHORT_CODE:
+            raise _bad("This is a short code, not a person's number.")
+        raise _bad(f"This is no valid number; a number without its country code is read as one of {region}.")
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def _why_unreadable(spelling: str) -> str:
+    if any(character.isalpha() for character in spelling):
+        return "Write the number in digits: letters are not read as keys."
+    return "This does not read as a phone number."
+
+
+def _bad(detail: str) -> BadPhone:
+    return BadPhone(detail, field="phone_number")

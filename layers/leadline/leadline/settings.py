@@ -1,0 +1,37 @@
+"""What the environment decides. Read at use, so that nothing happens at import."""
+
+import os
+from dataclasses import dataclass
+
+
+def database_url() -> str:
+    """The PostgreSQL URL of this function's own role; without a password, an IAM token stands in for one."""
+    url = os.environ.get("DATABASE_URL") or os.environ.get("POSTGRES_URL")
+    if not url:
+        raise RuntimeError("DATABASE_URL is not set")
+    return url
+
+
+def pipelining() -> bool:
+    """Whether statements travel together. `LEADLINE_PIPELINE=off` is for a proxy that proves not to bear it."""
+    return os.environ.get("LEADLINE_PIPELINE", "on") != "off"
+
+
+@dataclass(frozen=True)
+class AwsCredentials:
+    """What Lambda puts into the environment of every function."""
+
+    region: str
+    access_key: str
+    secret_key: str
+    session_token: str | None
+
+
+def aws_credentials() -> AwsCredentials:
+    """The credentials of this function's role."""
+    return AwsCredentials(
+        os.environ["AWS_REGION"],
+        os.environ["AWS_ACCESS_KEY_ID"],
+        os.environ["AWS_SECRET_ACCESS_KEY"],
+        os.environ.get("AWS_SESSION_TOKEN"),
+    )

@@ -1,0 +1,58 @@
+"""Customers: a tenant, its organizations and their members."""
+
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+from leadline.db import Transaction
+from leadline.inputs import Input, Word
+
+# Ids follow from names, so that providing a customer twice, or from two places at once, makes one.
+CUSTOMERS = UUID("6c1f0f5e-4f0b-5d0e-9a53-1b7f6f0c2a11")
+
+
+class NewCustomer(Input):
+    """A customer to let in: the names, and who its first admin is to the identity provider."""
+
+    tenant: Word
+    organization: Word
+    admin_subject: Word
+    admin_name: Word | None = None
+    admin_email: Word | None = None
+
+
+@dataclass(frozen=True)
+class Customer:
+    """What a token of the first admin must carry: the claims custom:tenant_id and custom:organization_id, and sub."""
+
+    tenant_id: UUID
+    organization_id: UUID
+    admin_subject: str
+
+
+def provide(tx: Transaction, new: NewCustomer) -> Customer:
+    """Lets a customer in: tenant, organization, first admin; what is there already stays. Run as the owner."""
+    tenant_id = uuid5(CUSTOMERS, new.tenant.casefold())
+    organization_id = uuid5(tenant_id, new.organization.casefold())
+    values = {"tenant_id": tenant_id, "organization_id": organization_id, **new.model_dump()}
+    # Row-level security binds the owner too: it can make only what is of the context.
+    tx.execute(
+        """
+        select set_config('app.current_tenant_id', %(tenant_id)s::text, true),
+            set_config('app.current_org_id', %(organization_id)s::text, true)
+        """,
+        values,
+    )
+    tx.execute("insert into tenants (id, name) values (%(tenant_id)s, %(tenant)s) on conflict do nothing", values)
+    tx.execute(
+        "insert into organizations (id, name) values (%(organization_id)s, %(organization)s) on conflict do nothing",
+        values,
+    )
+    tx.execute(
+        """
+        insert into members (subject, name, email, role)
+        values (%(admin_subject)s, %(admin_name)s, %(admin_email)s, 'admin')
+        on conflict (organization_id, subject) do nothing
+        """,
+        values,
+    )
+    return Customer(tenant_id, organization_id, new.admin_subject)

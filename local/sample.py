@@ -1,0 +1,208 @@
+"""Sample data: two tenants, three organizations, members of each role, and leads of every status with their history.
+
+Ids are fixed and stand in the README. Loading twice changes nothing. Numbers are fictitious: 555-0100 to 555-0199 of an
+area code are kept free for that.
+"""
+
+import random
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from leadline.db import fetch_one
+
+SAMPLES = UUID("5a3c0000-0000-7000-8000-000000000000")
+ROLES = ("admin", "manager", "agent", "service")
+SOURCES = {
+    "facebook": ["spring_campaign", "lookalike"],
+    "google_ads": ["brand", "generic"],
+    "referral": ["member"],
+    "website": ["contact_form"],
+    "job_fair": ["austin", "denver"],
+    "purchased_list": ["broker_a"],
+}
+# The ways that leads go, each from new; every status is somebody's last.
+PATHS = [
+    (),
+    ("contacted",),
+    ("contacted", "qualified"),
+    ("contacted", "nurturing"),
+    ("contacted", "qualified", "hot"),
+    ("contacted", "cold"),
+    ("contacted", "cold", "contacted", "qualified"),
+    ("contacted", "qualified", "hot", "recruited"),
+    ("contacted", "dnc"),
+]
+FIRST_NAMES = ["Ana", "Ben", "Carla", "Dmitri", "Elena", "Farid", "Grace", "Hiro", "José", "Kwame", "Olga", "Tuyết"]
+LAST_NAMES = ["Adler", "Brooks", "Castillo", "Evans", "Fischer", "García", "Hughes", "Ito", "Khan", "Nguyen", "O'Neil"]
+PLACES = [
+    ("415", "San Francisco", "CA", "America/Los_Angeles"),
+    ("305", "Miami", "FL", "America/New_York"),
+    ("404", "Atlanta", "GA", "America/New_York"),
+    ("512", "Austin", "TX", "America/Chicago"),
+    ("206", "Seattle", "WA", "America/Los_Angeles"),
+    ("303", "Denver", "CO", "America/Denver"),
+    ("602", "Phoenix", "AZ", "America/Phoenix"),
+]
+
+
+@dataclass(frozen=True)
+class Organization:
+    """One organization of the sample: fixed ids of itself, of its tenant and (derived) of its members and leads."""
+
+    tenant_id: UUID
+    tenant: str
+    id: UUID
+    name: str
+    leads: int
+
+    def member(self, role: str) -> UUID:
+        """The id, and locally also the token's subject, of the one member in a role."""
+        return UUID(int=self.id.int + 1 + ROLES.index(role))
+
+
+HARBOR = UUID("11111111-0000-7000-8000-000000000000")
+SUMMIT = UUID("22222222-0000-7000-8000-000000000000")
+ORGANIZATIONS = [
+    Organization(HARBOR, "Harbor Group", UUID("11111111-0000-7000-8000-000000000100"), "Harbor Insurance", 90),
+    Organization(HARBOR, "Harbor Group", UUID("11111111-0000-7000-8000-000000000200"), "Harbor Solar", 60),
+    Organization(SUMMIT, "Summit Partners", UUID("22222222-0000-7000-8000-000000000100"), "Summit Homes", 50),
+]
+
+
+def load(dsn: str) -> None:
+    """Loads what is missing, as the owner, whom row-level security binds too: one transaction for an organization."""
+    with psycopg.Connection[DictRow].connect(dsn, autocommit=True, row_factory=dict_row) as conn:
+        for organization in ORGANIZATIONS:
+            with conn.transaction():
+                _load_organization(conn, organization)
+
+
+def _load_organization(conn: psycopg.Connection[DictRow], organization: Organization) -> None:
+    values = {"tenant_id": organization.tenant_id, "id": organization.id}
+    conn.execute(
+        "select set_config('app.current_tenant_id', %(tenant_id)s::text, true),"
+        " set_config('app.current_org_id', %(id)s::text, true)",
+        values,
+    )
+    conn.execute(
+        "insert into tenants (id, name) values (%s, %s) on conflict do nothing",
+        (organization.tenant_id, organization.tenant),
+    )
+    made = conn.execute(
+        "insert into organizations (id, name) values (%s, %s) on conflict do nothing",
+        (organization.id, organization.name),
+    )
+    if made.rowcount == 0:
+        return
+    for role in ROLES:
+        conn.execute(
+            "insert into members (id, subject, name, role) values (%(id)s, %(id)s::text, %(name)s, %(role)s)",
+            {"id": organization.member(role), "name": f"{organization.name} {role}", "role": role},
+        )
+    _load_leads(conn, organization)
+    for number, reason in (
+        ("+14155550190", "complaint"),
+        ("+13055550191", "legal_requirement"),
+        ("+15125550192", "cooling_off"),
+    ):
+        conn.execute(
+            """
+            insert into dnc_list (phone_number, reason, source, expires_at)
+            values (
+                %(number)s, %(reason)s, 'sample',
+                case %(reason)s when 'cooling_off' then now() + interval '30 days' end
+            )
+            """,
+            {"number": number, "reason": reason},
+        )
+
+
+def _load_leads(conn: psycopg.Connection[DictRow], organization: Organization) -> None:
+    chance = random.Random(organization.id.int)  # noqa: S311 - the same data every time, nothing secret
+    paths: dict[UUID, tuple[str, ...]] = {}
+    for number in range(organization.leads):
+        area, city, state, time_zone = PLACES[number % len(PLACES)]
+        source = list(SOURCES)[number % len(SOURCES)]
+        lead_id = uuid5(organization.id, f"lead {number}")
+        paths[lead_id] = PATHS[number % len(PATHS)]
+        conn.execute(
+            """
+            insert into leads (
+                id, user_id, first_name, last_name, phone_number, email, city, state, time_zone, source, sub_source,
+                tags, lead_score, created_at
+            )
+            values (
+                %(id)s, %(user_id)s, %(first_name)s, %(last_name)s, %(phone_number)s, %(email)s, %(city)s, %(state)s,
+                %(time_zone)s, %(source)s, %(sub_source)s, %(tags)s, %(lead_score)s,
+                now() - make_interval(hours => %(age)s)
+            )
+            """,
+            {
+                "id": lead_id,
+                "user_id": organization.member("agent") if number % 3 else None,
+                "first_name": chance.choice(FIRST_NAMES),
+                "last_name": chance.choice(LAST_NAMES),
+                "phone_number": f"+1{area}55501{number // len(PLACES):02d}",
+                "email": f"lead{number}@example.com" if number % 2 else None,
+                "city": city,
+                "state": state,
+                "time_zone": time_zone,
+                "source": source,
+                "sub_source": chance.choice(SOURCES[source]),
+                "tags": chance.sample(
+                    ["bilingual", "callback", "licensed", "veteran", "weekend"], chance.randint(0, 2)
+                ),
+                "lead_score": chance.randint(5, 95),
+                "age": chance.randint(24 * 10, 24 * 120),
+            },
+        )
+    for stage in range(max(map(len, PATHS))):
+        _move(conn, organization, {lead_id: path[stage] for lead_id, path in paths.items() if len(path) > stage}, stage)
+
+
+def _move(
+    conn: psycopg.Connection[DictRow], organization: Organization, to_status: dict[UUID, str], stage: int
+) -> None:
+    """One stage of every lead that goes so far, by call; then its history is dated back, a few days after the last."""
+    fetch_one(
+        conn,
+        """
+        select enter_context(
+            %(tenant_id)s, %(organization_id)s, %(subject)s, 'agent', '192.0.2.10', 'sample data', 'sample data',
+            'call', %(call)s
+        )
+        """,
+        {
+            "tenant_id": organization.tenant_id,
+            "organization_id": organization.id,
+            "subject": str(organization.member("agent")),
+            "call": f"sample-call-{stage + 1}",
+        },
+    )
+    conn.execute(
+        """
+        with moved as (
+            update leads
+            set status = stage.to_status, calling_blocked = stage.to_status = 'dnc',
+                interaction_count = interaction_count + 1,
+                last_contact_date = created_at + make_interval(days => %(days)s)
+            from unnest(%(leads)s::uuid [], %(statuses)s::text []) as stage (lead_id, to_status)
+            where leads.id = stage.lead_id
+            returning leads.phone_number, leads.status
+        )
+        insert into dnc_list (phone_number, reason, source, detected_phrase)
+        select phone_number, 'lead_requested', 'call', 'please stop calling me' from moved where status = 'dnc'
+        """,
+        {"leads": list(to_status), "statuses": list(to_status.values()), "days": (stage + 1) * 2},
+    )
+    conn.execute(
+        """
+        update lead_status_history as history set changed_at = leads.last_contact_date
+        from leads
+        where leads.id = history.lead_id and history.trigger_id = %(call)s
+        """,
+        {"call": f"sample-call-{stage + 1}"},
+    )

@@ -1,0 +1,104 @@
+"""The whole suite on one machine: every function of a template, with its routes, queues and schedules.
+
+A test starts a stack of its own on a free port like this; `path` and the others default to the source tree:
+
+    dsns = {user: server.dsn(role) for role, user in postgres.ROLES.items()}
+    with suite.running(tmp_path, dsns, path=..., root=..., layer=...) as stack:
+        urlopen(f"{stack.url}/health")
+        stack.functions["provision"].invoke({...})
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Event as Signal
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from local import queues, schedules, template
+from local.gateway import Connection, Gateway
+from local.runtime import FunctionError, Lambda
+from local.template import ROOT
+
+LAYER = ROOT / "layers" / "leadline"
+
+
+@dataclass(frozen=True)
+class Suite:
+    url: str  # of the gateway
+    aws: str  # of SQS and AWS's other services
+    logs: Path  # a file for each function
+    functions: dict[str, Lambda]
+
+
+@contextmanager
+def running(
+    data: Path,
+    databases: dict[str, str],
+    port: int = 0,
+    *,
+    path: Path = ROOT / "template.yaml",
+    root: Path = ROOT,
+    layer: Path = LAYER,
+) -> Iterator[Suite]:
+    """Serve the template at `path` until the block ends, with logs and the key of the tokens in `data`.
+
+    `databases` are DSNs by database user. `root` holds the folders that CodeUri names and `layer` is what Lambda finds
+    in /opt/python: the source tree, or artefacts unpacked. One suite at a time in a process: moto's state is global.
+    """
+    gateway, stop, functions, ticking = Gateway(data), Signal(), {}, []
+    with ExitStack() as stack:
+        front = stack.enter_context(make_server("127.0.0.1", port, gateway, threaded=True, request_handler=Connection))
+        aws = stack.enter_context(_serving(make_server("127.0.0.1", 0, queues.aws(), threaded=True)))
+        read = template.read(path, aws)
+        sqs = queues.make(aws, read.queues)
+        stack.callback(sqs.close)
+        for name, properties in read.functions.items():
+            environment = {"AWS_ENDPOINT_URL": aws, "LEADLINE_REQUEST_CLOCK": "1"}
+            if url := properties["Environment"].get("Variables", {}).get("DATABASE_URL"):
+                environment["DATABASE_URL"] = databases[urlsplit(url).username]
+            functions[name] = Lambda(properties, root / properties["CodeUri"], layer, data / "logs", environment)
+            invoke = functions[name].invoke
+            for event_name, event in properties["Events"].items():
+                details = event["Properties"]
+                match event["Type"]:
+                    case "HttpApi":
+                        gateway.add(details, invoke)
+                    case "SQS":
+                        stack.callback(_started(queues.poll, sqs, details, invoke, stop).join)
+                    case "ScheduleV2":
+                        schedules.is_due(details["ScheduleExpression"], *[schedules.minute()] * 2)  # or an error now
+                        ticking.append((event_name, details, partial(_fire, invoke)))
+                    case kind:
+                        raise ValueError(f"{name}, {event_name}: the local suite knows no events of type {kind}")
+        stack.callback(_started(schedules.run, ticking, stop).join)
+        for function in functions.values():
+            stack.callback(function.close)
+        stack.callback(stop.set)
+        yield Suite(stack.enter_context(_serving(front)), aws, data / "logs", functions)
+
+
+@contextmanager
+def _serving(server: BaseWSGIServer) -> Iterator[str]:
+    """The server's URL, where it answers until the block ends."""
+    _started(server.serve_forever, 0.1)  # seconds until it heeds a shutdown
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+
+
+def _started(work: Callable[..., object], *arguments: object) -> Thread:
+    thread = Thread(target=work, args=arguments, daemon=True)
+    thread.start()
+    return thread
+
+
+def _fire(invoke: Callable[[Any], Any], event: Any) -> None:
+    with suppress(FunctionError):  # the function's log has it, and the next tick comes
+        invoke(event)
