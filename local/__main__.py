@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 from contextlib import ExitStack, suppress
@@ -23,7 +24,7 @@ from local.template import ROOT
 PORT = int(os.environ.get("PORT") or 3000)
 DATA = Path(os.environ.get("DATA") or ".data").resolve()
 STACK = f" PORT={PORT}" if PORT != 3000 else ""  # as make wants to be told of a stack that is not the usual one
-STACK += f" DATA={DATA}" if Path(".data").resolve() != DATA else ""
+STACK += f" DATA={shlex.quote(str(DATA))}" if Path(".data").resolve() != DATA else ""
 GREETING = """
 Leadline listens on http://127.0.0.1:{port} and logs to {logs}. Ctrl-C stops it. In another terminal, in this folder:
 

@@ -16,23 +16,29 @@ NAMES = ["JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC", "SUN MON TUE WED THU
 RANGES = [(0, 59), (0, 23), (1, 31), (1, 12), (1, 7), (1970, 2199)]  # cron's fields: minute, hour, day, month, ...
 
 
-def run(schedules: list[tuple[str, dict[str, Any], Callable[[Any], object]]], stop: Signal) -> None:
+def minute() -> datetime:
+    """This minute."""
+    return datetime.now(UTC).replace(second=0, microsecond=0)
+
+
+def run(
+    schedules: list[tuple[str, dict[str, Any], Callable[[Any], object]]],
+    stop: Signal,
+    clock: Callable[[], datetime] = minute,
+    pause: float = PAUSE,
+) -> None:
     """Call what is due, each in a thread of its own, at every full minute until `stop` is set.
 
     A schedule is a name, the Properties of the template's event and what to call.
     """
-    started = last = minute()
-    while not stop.wait(PAUSE):
-        if (now := minute()) > last:
+    started = last = clock()
+    while not stop.wait(pause):
+        if (now := clock()) > last:
             last = now
             for name, details, call in schedules:
                 if is_due(details["ScheduleExpression"], now, started):
                     event = json.loads(details["Input"]) if "Input" in details else tick(name, now)
                     Thread(target=call, args=[event], daemon=True).start()
-
-
-def minute() -> datetime:
-    return datetime.now(UTC).replace(second=0, microsecond=0)
 
 
 def is_due(expression: str, now: datetime, started: datetime) -> bool:

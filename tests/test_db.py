@@ -100,6 +100,14 @@ def test_a_connection_that_the_server_has_closed_is_opened_again(organization, c
     assert db._connection.info.backend_pid != backend
 
 
+def test_a_connection_that_is_lost_before_the_commit_is_busy(organization, connect):
+    with pytest.raises(Busy), tenant_transaction(organization.caller()) as tx:
+        fetch_one(tx, "select 1 as one", {})
+        connect("superuser").execute("select pg_terminate_backend(%s, 5000)", (tx.info.backend_pid,))
+        tx.execute("select 1").fetchone()
+    assert count(organization, "anything") == 0
+
+
 def test_copy_goes_through_a_transaction_without_a_pipeline(organization):
     with tenant_transaction(organization.caller(), pipelined=False) as tx:
         # Into a temporary table: row-level security refuses COPY into the table itself.

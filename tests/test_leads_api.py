@@ -108,6 +108,10 @@ def test_every_field_that_is_given_is_kept(agent, organization):
         ("source_metadata", {"n": "x" * 20_000}, "too_large"),
         ("user_id", str(uuid.uuid4()), "unknown_member"),
         ("user_id", "me", "uuid_parsing"),
+        ("country", "\u00df", "bad_country"),
+        ("country", "AC", "bad_country"),
+        ("email", "a\u202eb@example.com", "bad_email"),
+        ("time_zone", "localtime", "bad_time_zone"),
         ("lead_score", 100, "unknown_field"),
         ("tenant_id", str(uuid.uuid4()), "unknown_field"),
         ("organization_id", str(uuid.uuid4()), "unknown_field"),
@@ -127,6 +131,23 @@ def test_a_bad_field_is_refused_by_name_and_reason(agent, field, value, code):
 def test_every_bad_field_is_named_at_once(agent):
     reply = create(agent, email="x", country="xx", nonsense=1)
     assert {error["pointer"] for error in reply.body["errors"]} == {"/email", "/country", "/nonsense"}
+
+
+def test_a_huge_number_of_bad_fields_has_an_answer_that_fits(agent):
+    reply = create(agent, **{f"nonsense{number}": number for number in range(1000)})
+    assert (reply.status, len(reply.body["errors"])) == (422, 100)
+
+
+def test_the_reason_of_a_creation_is_in_the_history(agent, connect):
+    lead = create(agent, change_reason="called in").body
+    rows = connect("superuser").execute(
+        "select reason, trigger_type from lead_status_history where lead_id = %s", (lead["id"],)
+    )
+    assert rows.fetchall() == [{"reason": "called in", "trigger_type": "manual"}]
+
+
+def test_a_text_that_only_looks_like_a_nul_is_kept(agent):
+    assert create(agent, source_metadata={"path": "\\u0000"}).body["source_metadata"] == {"path": "\\u0000"}
 
 
 @pytest.mark.parametrize("body", ["", "{", "[1,", '{"phone_number": "\\ud800"}', "nul\0"])
@@ -243,6 +264,39 @@ def test_setting_the_status_to_dnc_lists_the_number_and_there_is_no_way_back(age
     assert change(agent, blocked, first_name="Ada").status == 200
 
 
+def cool_off(organization, until: str) -> None:
+    """A temporary entry, which ends at an interval from now."""
+    with tenant_transaction(organization.caller(None)) as tx:
+        tx.execute(
+            """
+            insert into dnc_list (phone_number, reason, expires_at)
+            values (%(number)s, 'cooling_off', now() + %(until)s::interval)
+            """,
+            {"number": NUMBER, "until": until},
+        )
+
+
+@pytest.mark.parametrize("until", ["1 hour", "-1 hour"])
+def test_an_opt_out_by_status_lists_the_number_for_good_whatever_entry_is_there(agent, organization, until):
+    cool_off(organization, until="-1 hour")
+    lead = create(agent).body
+    with tenant_transaction(organization.caller(None)) as tx:
+        tx.execute("update dnc_list set expires_at = now() + %(until)s::interval", {"until": until})
+    blocked = change(agent, lead, status="dnc").body
+    with tenant_transaction(organization.caller(None)) as tx:
+        entries = tx.execute("select reason, expires_at from dnc_list where removed_at is null").fetchall()
+    assert entries == [{"reason": "lead_requested", "expires_at": None}]
+    assert change(agent, blocked, status="hot").code == "on_dnc_list"
+
+
+def test_a_lead_in_dnc_takes_the_listing_along_to_a_new_number(agent):
+    lead = change(agent, create(agent).body, status="dnc").body
+    moved = change(agent, lead, phone_number="4155550143").body
+    assert (moved["status"], moved["calling_blocked"]) == ("dnc", True)
+    assert change(agent, moved, status="hot").code == "on_dnc_list"
+    assert create(agent, phone_number="4155550143").code == "on_dnc_list"
+
+
 # Reading -------------------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +351,7 @@ def test_a_page_goes_on_where_the_last_one_ended_while_rows_come_and_go(agent):
         ({"cursor": "x"}, "bad_cursor"),
         ({"cursor": ""}, "bad_cursor"),
         ({"cursor": "é"}, "bad_cursor"),
+        ({"cursor": base64.urlsafe_b64encode(b"[" * 7000).decode()}, "bad_cursor"),
         ({"cursor": base64.urlsafe_b64encode(b'["audit","2026-01-01","x"]').decode()}, "bad_cursor"),
         ({"cursor": base64.urlsafe_b64encode(b'["leads -created_at","now",null]').decode()}, "bad_cursor"),
         ({"cursor": base64.urlsafe_b64encode(b"[[[[").decode()}, "bad_cursor"),

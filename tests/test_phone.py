@@ -1,5 +1,7 @@
 """Phone numbers: any usual spelling in, E.164 out."""
 
+import re
+
 import phonenumbers
 import pytest
 from hypothesis import given, settings
@@ -44,6 +46,8 @@ def test_a_usual_spelling_is_normalised(spelling, region, number):
         ("+999 123456789", "does not read"),
         ("", "does not read"),
         ("+", "does not read"),
+        ("+431111", "short code"),
+        ("+49 30 1234567890123", "no valid number"),
         ("0" * 400, "does not read"),
         ("1' or '1'='1", "letters"),
     ],
@@ -63,6 +67,7 @@ def test_any_text_is_either_a_valid_number_or_refused(text, region):
     except phone.BadPhone:
         return
     assert phonenumbers.is_valid_number(phonenumbers.parse(number))
+    assert re.fullmatch(r"\+[1-9][0-9]{6,14}", number)
     assert phone.normalise(number, "US") == number
 
 

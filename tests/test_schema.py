@@ -517,7 +517,9 @@ def test_the_index_is_reached_under_row_level_security(crowd, index, column, que
 # The document ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_document_says_what_is_there(database) -> None:
+def test_the_document_says_what_is_there(database, conn) -> None:
+    if conn.info.server_version // 10_000 != 17:
+        pytest.skip("the document is written as PostgreSQL 17, which RDS runs, spells definitions")
     fresh = schema_document.document(database.dsn("owner"))
     assert schema_document.DOCUMENT.read_text("utf-8") == fresh, "write it: .venv/bin/python -m local.schema_document"
 

@@ -273,3 +273,25 @@ def test_a_forged_context_gets_no_answer_from_a_function(connect, forged) -> Non
             app.execute("select calculate_lead_score(%s)", [lead])
         with pytest.raises(psycopg.Error), app.transaction():
             app.execute("select is_on_dnc_list(%s, %s)", [entry, organization.customer.organization_id])
+
+
+def test_a_leaky_function_sees_no_other_organizations_rows_through_the_candidates_view(customer, connect) -> None:
+    """The view is no security barrier: what holds is its owner's policy, behind which conditions wait."""
+    mine, theirs = customer(), customer()
+    app = connect("app")
+    for organization, name in ((mine, "Mine"), (theirs, "Theirs")):
+        with app.transaction():
+            app.execute("select enter_context(%s, %s)", [organization.tenant_id, organization.organization_id])
+            app.execute("insert into leads (first_name, phone_number) values (%s, '+14155550142')", [name])
+    seen: list[str] = []
+    app.add_notice_handler(lambda notice: seen.append(str(notice.message_primary)))
+    app.execute(
+        """
+        create function pg_temp.leak(text) returns boolean language plpgsql cost 0.0000001
+        as $$ begin raise notice '%', $1; return true; end $$
+        """
+    )
+    with app.transaction():
+        app.execute("select enter_context(%s, %s)", [mine.tenant_id, mine.organization_id])
+        app.execute("select id from lead_candidates where pg_temp.leak(full_name)").fetchall()
+    assert seen == ["mine"]

@@ -87,16 +87,19 @@ def _transaction(*, pipelined: bool) -> Generator[Transaction]:
     if conn.pgconn.transaction_status != TransactionStatus.IDLE:
         # A context set inside a savepoint would outlive it.
         raise RuntimeError("transactions do not nest")
+    committing = False
     try:
         # An autocommit connection, and BEGIN as a statement: psycopg's own would cost a round trip each.
         with conn.pipeline() if pipelined and settings.pipelining() else nullcontext():
             conn.execute("begin")
             yield conn
+            committing = True
             conn.execute("commit")
     except psycopg.Error as error:
         if error.sqlstate == NOT_A_MEMBER:
             raise NotAMember from None
-        if error.sqlstate in OUT_OF_TIME:
+        # A connection that is lost before the commit has changed nothing; one lost in it may have.
+        if error.sqlstate in OUT_OF_TIME or (conn.closed and not committing):
             raise Busy from error
         raise
     finally:

@@ -18,7 +18,7 @@ def lock_number(tx: Transaction, phone_number: str) -> None:
 
 
 def add(tx: Transaction, phone_number: str, *, reason: str, source: str) -> None:
-    """Lists a number and stops all calls to its leads; a number that is listed already keeps its entry.
+    """Lists a number for good and stops all calls to its leads; an entry that would expire no longer does.
 
     The number must be locked.
     """
@@ -26,7 +26,10 @@ def add(tx: Transaction, phone_number: str, *, reason: str, source: str) -> None
         """
         insert into dnc_list (phone_number, reason, source)
         values (%(phone_number)s, %(reason)s, %(source)s)
-        on conflict (organization_id, phone_number) where removed_at is null do nothing
+        on conflict (organization_id, phone_number) where removed_at is null do update
+        set reason = excluded.reason, source = excluded.source, added_by = excluded.added_by, added_at = now(),
+            expires_at = null
+        where dnc_list.expires_at is not null
         """,
         {"phone_number": phone_number, "reason": reason, "source": source},
     )

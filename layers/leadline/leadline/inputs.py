@@ -1,7 +1,10 @@
 """What every input has in common: unknown fields are refused, text is trimmed, and PostgreSQL can keep what gets in."""
 
 import json
-from typing import Annotated, Any
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -25,15 +28,44 @@ def _storable(value: dict[str, Any]) -> dict[str, Any]:
         written = json.dumps(value, allow_nan=False)
     except ValueError:
         raise PydanticCustomError("not_a_json_number", "A number must be finite and not of absurd length") from None
-    if "\\u0000" in written:
+    if any("\0" in text for text in _texts(value)):
         raise PydanticCustomError("nul_character", "A NUL character cannot be stored")
     if len(written) > 16_384:
         raise PydanticCustomError("too_large", "The object is over 16 kB")
     return value
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, the names included."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for name, inner in cast("dict[str, Any]", value).items():
+                yield name
+                yield from _texts(inner)
+        case list():
+            for inner in cast("list[Any]", value):
+                yield from _texts(inner)
+        case _:
+            return
+
+
+@cache
+def time_zones() -> frozenset[str]:
+    """Every IANA name, as the pinned tzdata lists them: not what a machine has beside (localtime, right/UTC)."""
+    return frozenset(files("tzdata").joinpath("zones").read_text().split())
+
+
+def _time_zone(name: str) -> str:
+    if name not in time_zones():
+        raise PydanticCustomError("bad_time_zone", "Give the IANA name, as in America/New_York")
+    return name
+
+
 Word = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_without_nul)
 ]
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), AfterValidator(_without_nul)]
+TimeZone = Annotated[Word, AfterValidator(_time_zone)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]

@@ -12,6 +12,7 @@ from pydantic import Field
 from leadline.errors import Refused
 from leadline.inputs import Input
 
+LONGEST_CURSOR = 1000
 Item = TypeVar("Item")
 KeyPart = Callable[[str], Any]
 
@@ -47,6 +48,8 @@ def position(cursor: str | None, order: str, parts: tuple[KeyPart, ...]) -> list
     """The key after which a page begins, as values of `parts`; nulls without a cursor. Raises BadCursor."""
     if cursor is None:
         return [None] * len(parts)
+    if len(cursor) > LONGEST_CURSOR:
+        raise BadCursor(field="cursor")
     try:
         made_by, *values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if made_by != order or len(values) != len(parts):

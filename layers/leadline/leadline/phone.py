@@ -1,10 +1,13 @@
 """Phone numbers: any usual spelling in, E.164 out, or a reason why not."""
 
+import re
+
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
 from leadline.errors import Refused
 
+E164 = re.compile(r"\+[1-9][0-9]{6,14}")  # the same as the domain e164 in the database
 LONGEST_SHORT_CODE = 6
 
 
@@ -26,11 +29,13 @@ def normalise(spelling: str, region: str) -> str:
         raise _bad("A number with an extension cannot be called; give the number alone.")
     if any(character.isalpha() for character in spelling):
         raise _bad("Write the number in digits: letters are not read as keys.")
-    if not phonenumbers.is_valid_number(number):
+    formatted = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    # A few national plans have valid numbers that are shorter, or longer, than E.164 lets a number be.
+    if not phonenumbers.is_valid_number(number) or not E164.fullmatch(formatted):
         if len(str(number.national_number)) <= LONGEST_SHORT_CODE:
             raise _bad("This is a short code, not a person's number.")
         raise _bad(f"This is no valid number; a number without its country code is read as one of {region}.")
-    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    return formatted
 
 
 def _why_unreadable(spelling: str) -> str:

@@ -1,9 +1,11 @@
 """Customers: a tenant, its organizations and their members."""
 
+import unicodedata
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from leadline.db import Transaction
+from leadline.errors import Conflict
 from leadline.inputs import Input, Word
 
 # Ids follow from names, so that providing a customer twice, or from two places at once, makes one.
@@ -20,6 +22,10 @@ class NewCustomer(Input):
     admin_email: Word | None = None
 
 
+class CustomerExists(Conflict):
+    """This organization is there already, with another admin; nothing was changed."""
+
+
 @dataclass(frozen=True)
 class Customer:
     """What a token of the first admin must carry: the claims custom:tenant_id and custom:organization_id, and sub."""
@@ -30,9 +36,13 @@ class Customer:
 
 
 def provide(tx: Transaction, new: NewCustomer) -> Customer:
-    """Lets a customer in: tenant, organization, first admin; what is there already stays. Run as the owner."""
-    tenant_id = uuid5(CUSTOMERS, new.tenant.casefold())
-    organization_id = uuid5(tenant_id, new.organization.casefold())
+    """Lets a customer in: tenant, organization, first admin; the same again changes nothing. Run as the owner.
+
+    Raises CustomerExists for an organization in which the admin is not an active one already: a second person with a
+    customer's name is not let into it.
+    """
+    tenant_id = uuid5(CUSTOMERS, _folded(new.tenant))
+    organization_id = uuid5(tenant_id, _folded(new.organization))
     values = {"tenant_id": tenant_id, "organization_id": organization_id, **new.model_dump()}
     # Row-level security binds the owner too: it can make only what is of the context.
     tx.execute(
@@ -43,16 +53,28 @@ def provide(tx: Transaction, new: NewCustomer) -> Customer:
         values,
     )
     tx.execute("insert into tenants (id, name) values (%(tenant_id)s, %(tenant)s) on conflict do nothing", values)
-    tx.execute(
-        "insert into organizations (id, name) values (%(organization_id)s, %(organization)s) on conflict do nothing",
-        values,
-    )
-    tx.execute(
+    made = tx.execute(
         """
-        insert into members (subject, name, email, role)
-        values (%(admin_subject)s, %(admin_name)s, %(admin_email)s, 'admin')
-        on conflict (organization_id, subject) do nothing
+        insert into organizations (id, name) values (%(organization_id)s, %(organization)s)
+        on conflict do nothing returning id
         """,
         values,
-    )
+    ).fetchone()
+    if made:
+        tx.execute(
+            """
+            insert into members (subject, name, email, role)
+            values (%(admin_subject)s, %(admin_name)s, %(admin_email)s, 'admin')
+            """,
+            values,
+        )
+    elif not tx.execute(
+        "select from members where subject = %(admin_subject)s and role = 'admin' and active", values
+    ).fetchall():
+        raise CustomerExists
     return Customer(tenant_id, organization_id, new.admin_subject)
+
+
+def _folded(name: str) -> str:
+    """One spelling for all that look the same."""
+    return unicodedata.normalize("NFKC", name).casefold()
