@@ -1,7 +1,7 @@
 # Everything below works on a machine with Python 3.11+ and make, and nothing else.
 PORT ?= 3000
 DATA ?= .data
-export PORT DATA ROLE TENANT ORG MEMBER NAME
+export PORT DATA ROLE TENANT ORG MEMBER NAME LEADS RDS_CA
 
 # The first Python on the PATH that runs and is new enough (a shim that does not run is passed over).
 PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
@@ -9,7 +9,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check psql token tenant
+.PHONY: help run test check build bench seed psql token tenant
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -35,6 +35,15 @@ check: .venv/installed ## what CI runs: lint, format, types, template lint and e
 	$(BIN)/pyright
 	$(BIN)/python -m local lint-template
 	$(BIN)/python -m pytest
+
+build: .venv/installed ## what is deployed, in .build (docs/deployment.md); RDS_CA=the file of RDS's certificates
+	@$(BIN)/python -m local build
+
+bench: .venv/installed ## ratios against floors measured in the same run, at LEADS leads (1,000,000)
+	@$(BIN)/python -m bench
+
+seed: .venv/installed ## LEADS more leads (100,000) in the running database, to look at plans and times
+	@$(BIN)/python -m local seed
 
 psql: .venv/installed ## a psql on the running database; ROLE=app|owner|superuser
 	@exec $(BIN)/python -m local psql --role "$${ROLE:-app}"

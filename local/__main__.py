@@ -1,4 +1,4 @@
-"""The commands behind `make run`, `psql`, `token` and `tenant`; the environment says PORT and DATA.
+"""The commands behind `make run`, `build`, `psql`, `token` and `tenant`; the environment says PORT and DATA.
 
 Each command imports what is slow itself, so that `token` answers at once.
 """
@@ -121,6 +121,26 @@ def tenant(name: str | None) -> None:
     print(f"make -s token{STACK} TENANT={answer['tenant_id']} ORG={answer['organization_id']}")
 
 
+def seed() -> None:
+    """More leads, for looking at plans and times at size."""
+    from local import seed
+
+    leads = os.environ.get("LEADS") or "100000"
+    if not leads.isdecimal():
+        sys.exit(f"LEADS is no number: {leads}")
+    seconds = seed.fill(_server().dsn("superuser"), int(leads))
+    print(f"{int(leads):,} leads in {seed.ORGANIZATIONS} organizations, {seconds:.0f} s. A token of one of them:")
+    tenant_id, organization_id = seed.organization(0)
+    print(f"make -s token{STACK} TENANT={tenant_id} ORG={organization_id}")
+
+
+def build() -> None:
+    """The layer and the functions as they are deployed."""
+    from local import build
+
+    sys.exit(build.main())
+
+
 def lint_template() -> None:
     """What cfn-lint finds in template.yaml."""
     from local import lint_template
@@ -131,7 +151,7 @@ def lint_template() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for command in (run, dsn, psql, token, tenant, lint_template):
+    for command in (run, build, seed, dsn, psql, token, tenant, lint_template):
         added = commands.add_parser(command.__name__.replace("_", "-"), help=command.__doc__)
         added.set_defaults(command=command)
         if command in (dsn, psql):

@@ -71,7 +71,7 @@ class Process(TCPServer):
         self.function, self.event = function, b""
         self.outcome: tuple[str, Any] | None = None  # the path that the runtime client posted to, and what
         self.child = subprocess.Popen(
-            [sys.executable, "-c", CLIENT, function.handler],
+            [function.python, "-c", CLIENT, function.handler],
             cwd=function.folder,
             env=function.environment | {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.server_address[1]}"},
             stdin=subprocess.PIPE,
@@ -118,15 +118,24 @@ class Process(TCPServer):
 class Lambda:
     """One function: its processes, how it is invoked, where its output goes.
 
-    `properties` are the template's, `folder` what its CodeUri names, `layer` what it finds in /opt/python.
+    `properties` are the template's, `folder` what its CodeUri names, `layer` what it finds in /opt/python, and `python`
+    an interpreter that has the runtime client.
     """
 
     def __init__(
-        self, properties: dict[str, Any], folder: Path, layer: Path, logs: Path, environment: dict[str, str]
+        self,
+        properties: dict[str, Any],
+        folder: Path,
+        layer: Path,
+        logs: Path,
+        environment: dict[str, str],
+        *,
+        python: str = sys.executable,
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self.name, self.folder, self.log_file = folder.name, folder, logs / f"{folder.name}.log"
         self.handler, self.timeout = properties["Handler"], float(properties.get("Timeout", 3))
+        self.python = python
         self.arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.name}"
         variables = properties["Environment"].get("Variables", {})
         self.environment = {

@@ -5,7 +5,9 @@ area code are kept free for that.
 """
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid5
 
 import psycopg
@@ -126,14 +128,34 @@ def _load_organization(conn: psycopg.Connection[DictRow], organization: Organiza
         )
 
 
-def _load_leads(conn: psycopg.Connection[DictRow], organization: Organization) -> None:
-    chance = random.Random(organization.id.int)  # noqa: S311 - the same data every time, nothing secret
-    paths: dict[UUID, tuple[str, ...]] = {}
+def _leads(organization: Organization) -> Iterator[dict[str, Any]]:
+    """The same people every time."""
+    chance = random.Random(organization.id.int)  # noqa: S311 - nothing secret
     for number in range(organization.leads):
         area, city, state, time_zone = PLACES[number % len(PLACES)]
         source = list(SOURCES)[number % len(SOURCES)]
-        lead_id = uuid5(organization.id, f"lead {number}")
-        paths[lead_id] = PATHS[number % len(PATHS)]
+        yield {
+            "id": uuid5(organization.id, f"lead {number}"),
+            "user_id": organization.member("agent") if number % 3 else None,
+            "first_name": chance.choice(FIRST_NAMES),
+            "last_name": chance.choice(LAST_NAMES),
+            "phone_number": f"+1{area}55501{number // len(PLACES):02d}",
+            "email": f"lead{number}@example.com" if number % 2 else None,
+            "city": city,
+            "state": state,
+            "time_zone": time_zone,
+            "source": source,
+            "sub_source": chance.choice(SOURCES[source]),
+            "tags": chance.sample(["bilingual", "callback", "licensed", "veteran", "weekend"], chance.randint(0, 2)),
+            "lead_score": chance.randint(5, 95),
+            "age": chance.randint(24 * 10, 24 * 120),
+        }
+
+
+def _load_leads(conn: psycopg.Connection[DictRow], organization: Organization) -> None:
+    paths: dict[UUID, tuple[str, ...]] = {}
+    for number, lead in enumerate(_leads(organization)):
+        paths[lead["id"]] = PATHS[number % len(PATHS)]
         conn.execute(
             """
             insert into leads (
@@ -146,25 +168,14 @@ def _load_leads(conn: psycopg.Connection[DictRow], organization: Organization) -
                 now() - make_interval(hours => %(age)s)
             )
             """,
-            {
-                "id": lead_id,
-                "user_id": organization.member("agent") if number % 3 else None,
-                "first_name": chance.choice(FIRST_NAMES),
-                "last_name": chance.choice(LAST_NAMES),
-                "phone_number": f"+1{area}55501{number // len(PLACES):02d}",
-                "email": f"lead{number}@example.com" if number % 2 else None,
-                "city": city,
-                "state": state,
-                "time_zone": time_zone,
-                "source": source,
-                "sub_source": chance.choice(SOURCES[source]),
-                "tags": chance.sample(
-                    ["bilingual", "callback", "licensed", "veteran", "weekend"], chance.randint(0, 2)
-                ),
-                "lead_score": chance.randint(5, 95),
-                "age": chance.randint(24 * 10, 24 * 120),
-            },
+            lead,
         )
+    conn.execute(
+        """
+        insert into lead_assignments (lead_id, to_user, reason, assigned_at)
+        select id, user_id, 'created with this owner', created_at from leads where user_id is not null
+        """
+    )
     for stage in range(max(map(len, PATHS))):
         _move(conn, organization, {lead_id: path[stage] for lead_id, path in paths.items() if len(path) > stage}, stage)
 

@@ -8,6 +8,7 @@ A test starts a stack of its own on a free port like this; `path` and the others
         stack.functions["provision"].invoke({...})
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ def running(
     path: Path = ROOT / "template.yaml",
     root: Path = ROOT,
     layer: Path = LAYER,
+    python: str = sys.executable,
 ) -> Iterator[Suite]:
     """Serve the template at `path` until the block ends, with logs and the key of the tokens in `data`.
 
@@ -59,10 +61,10 @@ def running(
         sqs = queues.make(aws, read.queues)
         stack.callback(sqs.close)
         for name, properties in read.functions.items():
-            environment = {"AWS_ENDPOINT_URL": aws, "LEADLINE_REQUEST_CLOCK": "1"}
+            folder, environment = root / properties["CodeUri"], {"AWS_ENDPOINT_URL": aws, "LEADLINE_REQUEST_CLOCK": "1"}
             if url := properties["Environment"].get("Variables", {}).get("DATABASE_URL"):
                 environment["DATABASE_URL"] = databases[urlsplit(url).username]
-            functions[name] = Lambda(properties, root / properties["CodeUri"], layer, data / "logs", environment)
+            functions[name] = Lambda(properties, folder, layer, data / "logs", environment, python=python)
             invoke = functions[name].invoke
             for event_name, event in properties["Events"].items():
                 details = event["Properties"]

@@ -56,7 +56,7 @@ class Caller:
         if raw_body is not None or body is not None:
             event["body"] = raw_body if raw_body is not None else json.dumps(body)
         answer = handler(event, None)
-        return Reply(answer["statusCode"], answer["headers"], json.loads(answer["body"]))
+        return Reply(answer["statusCode"], answer["headers"], json.loads(answer["body"] or "null"))
 
 
 def caller(customer: Any, role: str = "agent", **claims: str) -> Caller:

@@ -11,8 +11,8 @@ from local import sample
 
 ROOT = Path(__file__).parent.parent
 EVENTS = sorted((ROOT / "events").glob("*/*.json"))
-ROLE = {"migrate": "owner", "provision": "owner", "upkeep_daily": "dispatch"}
-STATUS = {"create": 201}
+ROLE = {"migrate": "owner", "provision": "owner", "upkeep_daily": "dispatch", "dnc_lift_dispatch": "dispatch"}
+STATUS = {"create": 201, "delete": 204}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,6 +25,8 @@ def test_a_sample_event_is_answered(path, database, monkeypatch):
     function = path.parent.name
     monkeypatch.setenv("DATABASE_URL", database.dsn(ROLE.get(function, "app")))
     monkeypatch.setattr("leadline.db._connection", None)
+    monkeypatch.setattr("leadline.events.hand_over", lambda *_: None)
+    monkeypatch.setenv("LIFT_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/DncLiftQueue")
     answer = importlib.import_module(f"functions.{function}.app").handler(json.loads(path.read_text()), None)
     if db._connection is not None:
         db._connection.close()
@@ -34,6 +36,8 @@ def test_a_sample_event_is_answered(path, database, monkeypatch):
         assert set(answer) <= {"done", "status"}
     elif function == "provision":
         assert set(answer) == {"tenant_id", "organization_id", "admin_subject"}
+    elif function.endswith("_worker"):
+        assert answer == {"batchItemFailures": []}
     else:
         assert answer is None
 

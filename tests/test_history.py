@@ -176,7 +176,7 @@ def test_a_change_that_is_rolled_back_leaves_no_history(app, acme) -> None:
 MANY = 10_000
 
 
-def test_a_change_of_ten_thousand_leads_is_one_statement_with_all_its_history(app, acme) -> None:
+def test_a_change_of_ten_thousand_leads_is_one_statement_with_all_its_history(app, acme, connect) -> None:
     numbers = "select '+1415' || 2000000 + n as phone_number from generate_series(1, %s) as n"
     with acting(app, acme.caller("manager")) as tx:
         made = tx.execute(b"insert into leads (phone_number) " + numbers.encode(), [MANY])
@@ -202,6 +202,7 @@ def test_a_change_of_ten_thousand_leads_is_one_statement_with_all_its_history(ap
         )
         assert changed.rowcount == MANY
     took = time.perf_counter() - started
+    connect("owner").execute("analyze leads, lead_audit_log")  # what autovacuum last saw may be other tests' few rows
     with acting(app, acme.caller()) as tx:
         by_field = tx.execute(
             """

@@ -7,12 +7,12 @@ import uuid
 
 import pytest
 
+from functions.lead_history_api.app import handler as history
 from functions.leads_api.app import handler
-from leadline import db, dnc
+from leadline import db
 from leadline.db import Caller, tenant_transaction
-from tests.calling import Reply, caller
-
-NUMBER = "+14155550142"
+from tests.calling import caller
+from tests.leads import NUMBER, audit, change, create, list_number
 
 
 @pytest.fixture
@@ -23,28 +23,6 @@ def organization(customer):
 @pytest.fixture
 def agent(organization):
     return caller(organization)
-
-
-def create(member, **fields) -> Reply:
-    return member.ask(handler, "POST /leads", body={"phone_number": NUMBER, **fields})
-
-
-def change(member, lead, version=None, **fields) -> Reply:
-    headers = {"if-match": f'"{version or lead["version"]}"'}
-    path = {"lead_id": lead["id"]}
-    return member.ask(handler, "PATCH /leads/{lead_id}", path=path, headers=headers, body=fields)
-
-
-def audit(member, lead) -> list[dict]:
-    reply = member.ask(handler, "GET /leads/{lead_id}/audit", path={"lead_id": lead["id"]})
-    assert reply.status == 200
-    return reply.body["items"]
-
-
-def list_number(organization, number=NUMBER) -> None:
-    with tenant_transaction(Caller(organization.tenant_id, organization.organization_id)) as tx:
-        dnc.lock_number(tx, number)
-        dnc.add(tx, number, reason="complaint", source="test")
 
 
 # Creating ------------------------------------------------------------------------------------------------------------
@@ -108,7 +86,7 @@ def test_every_field_that_is_given_is_kept(agent, organization):
         ("source_metadata", {"n": "x" * 20_000}, "too_large"),
         ("user_id", str(uuid.uuid4()), "unknown_member"),
         ("user_id", "me", "uuid_parsing"),
-        ("country", "\u00df", "bad_country"),
+        ("country", "ß", "bad_country"),
         ("country", "AC", "bad_country"),
         ("email", "a\u202eb@example.com", "bad_email"),
         ("time_zone", "localtime", "bad_time_zone"),
@@ -264,6 +242,38 @@ def test_setting_the_status_to_dnc_lists_the_number_and_there_is_no_way_back(age
     assert change(agent, blocked, first_name="Ada").status == 200
 
 
+STATUSES = ["new", "contacted", "qualified", "nurturing", "hot", "cold", "recruited"]
+
+
+def test_every_status_may_follow_every_other(agent):
+    lead = create(agent).body
+    steps = [status for first in STATUSES for second in STATUSES if first != second for status in (first, second)]
+    for status in steps:
+        lead = change(agent, lead, status=status).body
+        assert lead["status"] == status
+    assert change(agent, lead, status="dnc").body["calling_blocked"] is True
+
+
+def test_a_change_of_number_that_races_an_opt_out_leaves_no_callable_lead(agent, organization, in_processes, connect):
+    for attempt in range(10):
+        number = f"+1415555{attempt + 100:04d}"
+        lead = create(agent, phone_number=f"+1415555{attempt + 170:04d}").body
+        late = (attempt + 1) * 0.0005
+        status, _ = in_processes(change_or_list, (organization, lead, number, 0), (organization, lead, number, late))
+        (row,) = connect("superuser").execute(
+            "select phone_number, calling_blocked from leads where id = %s", (lead["id"],)
+        )
+        assert tuple(row.values()) == ((number, True) if status == 200 else (lead["phone_number"], False))
+
+
+def change_or_list(organization, lead, number, late) -> int:
+    if not late:
+        return change(caller(organization), lead, phone_number=number).status
+    time.sleep(late)
+    list_number(organization, number)
+    return 0
+
+
 def cool_off(organization, until: str) -> None:
     """A temporary entry, which ends at an interval from now."""
     with tenant_transaction(organization.caller(None)) as tx:
@@ -302,8 +312,8 @@ def test_a_lead_in_dnc_takes_the_listing_along_to_a_new_number(agent):
 
 @pytest.mark.parametrize("lead_id", [str(uuid.uuid4()), "none", "1' or '1'='1", "+14155550142"])
 def test_a_lead_that_is_not_there_is_not_found(agent, lead_id):
-    for route in ("GET /leads/{lead_id}", "GET /leads/{lead_id}/audit"):
-        reply = agent.ask(handler, route, path={"lead_id": lead_id})
+    for function, route in ((handler, "GET /leads/{lead_id}"), (history, "GET /leads/{lead_id}/audit")):
+        reply = agent.ask(function, route, path={"lead_id": lead_id})
         assert (reply.status, reply.code) == (404, "not_found")
 
 
@@ -317,7 +327,7 @@ def test_another_organizations_lead_looks_like_one_that_is_not_there(agent, cust
         ]
         assert answers[0] == answers[1]
         assert change(stranger, lead, first_name="Eve").code == "not_found"
-        assert stranger.ask(handler, "GET /leads/{lead_id}/audit", path={"lead_id": lead["id"]}).code == "not_found"
+        assert stranger.ask(history, "GET /leads/{lead_id}/audit", path={"lead_id": lead["id"]}).code == "not_found"
         assert stranger.ask(handler, "GET /leads").body["items"] == []
 
 
@@ -385,8 +395,8 @@ def test_the_audit_log_is_paged_newest_first(agent):
     for version, name in enumerate(["Ada", "Bea", "Cleo"], start=1):
         change(agent, lead, version, first_name=name)
     path = {"lead_id": lead["id"]}
-    first = agent.ask(handler, "GET /leads/{lead_id}/audit", path=path, query={"limit": "2"}).body
-    rest = agent.ask(handler, "GET /leads/{lead_id}/audit", path=path, query={"cursor": first["next_cursor"]}).body
+    first = agent.ask(history, "GET /leads/{lead_id}/audit", path=path, query={"limit": "2"}).body
+    rest = agent.ask(history, "GET /leads/{lead_id}/audit", path=path, query={"cursor": first["next_cursor"]}).body
     assert [entry["new_value"] for entry in first["items"] + rest["items"]] == ["Cleo", "Bea", "Ada"]
 
 

@@ -1,6 +1,7 @@
 """The routes of the template and of the functions are the same, and so is who may call them."""
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,37 @@ from tests.calling import caller
 
 ROOT = Path(__file__).parent.parent
 
+MANAGERS, ADMINS = frozenset({"manager", "admin"}), frozenset({"admin"})
+
+MANAGERS, ADMINS = frozenset({"manager", "admin"}), frozenset({"admin"})
+
 # Who may call what; a route that is not here is refused by the test.
 ROUTES = {
     "GET /health": PUBLIC,
+    "GET /openapi.json": PUBLIC,
+    "GET /docs": PUBLIC,
     "POST /leads": PEOPLE,
     "GET /leads": PEOPLE,
     "GET /leads/{lead_id}": PEOPLE,
     "PATCH /leads/{lead_id}": PEOPLE,
+    "DELETE /leads/{lead_id}": PEOPLE,
+    "POST /leads/{lead_id}/restore": PEOPLE,
+    "PUT /leads/{lead_id}/tags/{tag}": PEOPLE,
+    "DELETE /leads/{lead_id}/tags/{tag}": PEOPLE,
     "GET /leads/{lead_id}/audit": PEOPLE,
+    "POST /dnc/check": PEOPLE,
+    "POST /dnc": PEOPLE,
+    "GET /dnc": MANAGERS,
+    "GET /dnc/export": MANAGERS,
+    "GET /dnc/report": MANAGERS,
+    "GET /dnc/reviews": MANAGERS,
+    "POST /dnc/reviews/{event_id}": MANAGERS,
+    "POST /dnc/import": ADMINS,
+    "DELETE /dnc/{entry_id}": ADMINS,
+    "GET /leads/{lead_id}/status-history": PEOPLE,
+    "GET /leads/{lead_id}/timeline": PEOPLE,
+    "GET /config/{key}": frozenset({"manager", "admin"}),
+    "PUT /config/{key}": frozenset({"admin"}),
 }
 
 
@@ -64,7 +88,7 @@ def test_each_route_is_for_the_roles_of_the_table():
 def test_a_route_with_roles_refuses_every_other_role_and_no_token(key, customer):
     function, roles = declared()[key]
     handler = importlib.import_module(f"functions.{function}.app").handler
-    path = {"lead_id": "00000000-0000-7000-8000-000000000000"}
+    path = dict.fromkeys(re.findall(r"{(\w+)}", key), "00000000-0000-7000-8000-000000000000")
     organization = customer()
     for role in {"agent", "manager", "admin", "service"} - roles:
         assert caller(organization, role).ask(handler, key, path=path, body={}).code == "forbidden"

@@ -27,6 +27,7 @@ PUBLIC_ROUTES = {
 # traces and interfaces AWS offers nothing narrower, and for logs only roles written by hand would.
 AWS_POLICIES = {
     "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole",
+    "arn:aws:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole",  # a worker's, to receive and delete
     "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole",
     "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess",
 }

@@ -28,12 +28,16 @@ NAMED: dict[str, Any] = {
     "of_nobody": ["schema_migrations"],  # the migration runner's own bookkeeping; the application cannot touch it
     "of_customers": ["tenants", "organizations"],  # whose own ids are what the keys of all others carry
     "policies": {  # (table, policy): to whom, in place of tenant_isolation_policy or beside it
-        "dnc_list": ["org_dnc_policy"],
+        "dnc_list": ["org_dnc_policy", "dispatch_policy"],
         "leads": ["tenant_isolation_policy", "finder_policy"],
     },
     "definers": ["make_audit_partitions", "record_lead_change", "record_lead_creation"],
-    "deletable": ["lead_source_costs", "segments"],  # what a person has entered and nothing else rests on
-    "append_only": ["budget_transactions", "lead_assignments", "lead_score_history"],
+    # What a person has entered and nothing else rests on, and answers that have expired.
+    "deletable": ["idempotency_keys", "lead_source_costs", "segments"],
+    "append_only": [
+        *("budget_transactions", "lead_assignments", "lead_score_history"),
+        *("dnc_additions", "opt_out_events", "opt_out_reviews"),
+    ],
     "written_by_trigger": ["lead_audit_log", "lead_status_history"],
 }
 
@@ -203,7 +207,7 @@ RULES = {
     "a policy compares with the context in the bare form, for reading and for writing": Rule(
         faults="""
             select on_table || '.' || name from policy
-            where name <> 'finder_policy'
+            where name not in ('finder_policy', 'dispatch_policy')
                 and (command <> '*' or sees is distinct from policy_text or writes is distinct from policy_text)
         """,
         spoiled_by="""
@@ -240,6 +244,26 @@ RULES = {
             create policy finder_policy on leads to leadline_finder using (true);
         """,
         found=["leads SELECT", "leads UPDATE of notes", "leads.finder_policy"],
+    ),
+    "the dispatcher may select columns of what waits for the clock, never the person's, and nothing else": Rule(
+        faults="""
+            select on_table || '.' || name from policy
+            where name = 'dispatch_policy' and (command <> 'r' or roles <> array['leadline_dispatch'::regrole::oid])
+            union all
+            select on_table || ' ' || privilege from grantee
+            where role = 'leadline_dispatch'
+                and (
+                    privilege not like 'SELECT of %%'
+                    or privilege ~ ' of (phone_number|first_name|last_name|email|notes|detected_phrase)$'
+                )
+        """,
+        spoiled_by="""
+            grant select (phone_number) on dnc_list to leadline_dispatch;
+            grant update (removed_at) on dnc_list to leadline_dispatch;
+            drop policy dispatch_policy on dnc_list;
+            create policy dispatch_policy on dnc_list to leadline_dispatch using (true);
+        """,
+        found=["dnc_list SELECT of phone_number", "dnc_list UPDATE of removed_at", "dnc_list.dispatch_policy"],
     ),
     "a view asks with the rights of who asks": Rule(
         faults="""
@@ -451,10 +475,11 @@ RULES = {
         spoiled_by="grant select on lead_audit_log_default to leadline_app",
         found=["lead_audit_log_default SELECT"],
     ),
-    "tables are granted to the application and the finder alone": Rule(
+    "tables are granted to the application alone, but for what finder and dispatcher look up": Rule(
         faults="""
             select on_table || ' to ' || role from grantee
-            where role not in (owner, 'leadline_app') and (on_table, role) <> ('leads', 'leadline_finder')
+            where role not in (owner, 'leadline_app')
+                and (on_table, role) not in (('leads', 'leadline_finder'), ('dnc_list', 'leadline_dispatch'))
         """,
         spoiled_by="grant select on leads to leadline_dispatch; grant select (name) on segments to leadline_finder",
         found=["leads to leadline_dispatch", "segments to leadline_finder"],

@@ -6,6 +6,8 @@ matched again. Nothing of the tenant is taken from the body, the path or a heade
 
 import base64
 import binascii
+import hashlib
+import json
 import re
 import time
 import traceback
@@ -19,7 +21,8 @@ from aws_lambda_powertools import Logger
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from leadline.db import Caller
+from leadline import idempotency
+from leadline.db import Caller, KeyTaken, Transaction, tenant_transaction
 from leadline.errors import (
     BodyTooLarge,
     FieldError,
@@ -32,6 +35,7 @@ from leadline.errors import (
     Unauthorized,
     VersionRequired,
 )
+from leadline.idempotency import Kept, Key
 from leadline.inputs import Input
 
 PUBLIC: frozenset[str] = frozenset()
@@ -56,6 +60,21 @@ class Nothing(Input):
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What goes back: anything pydantic can write as JSON, or text of another content-type; a status and headers."""
+
+    body: object
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+    def text(self) -> str:
+        """The body as it goes out; none has no text."""
+        if self.body is None or isinstance(self.body, str):
+            return self.body or ""
+        return to_json(self.body).decode()
+
+
+@dataclass(frozen=True)
 class Call(Generic[BodyT, QueryT]):
     """One request: who calls, and the body and query string, validated."""
 
@@ -63,6 +82,7 @@ class Call(Generic[BodyT, QueryT]):
     query: QueryT
     event: Event
     known_caller: Caller | None
+    key: Key | None = None
 
     @property
     def caller(self) -> Caller:
@@ -78,6 +98,15 @@ class Call(Generic[BodyT, QueryT]):
         except ValueError:
             raise NotFound from None
 
+    def once(self, tx: Transaction, run: Callable[[], Answer]) -> Answer:
+        """The answer of `run`, done and stored once for the call's Idempotency-Key; without a key just done."""
+        if self.key is None:
+            return run()
+        idempotency.claim(tx, self.key)
+        answer = run()
+        idempotency.keep(tx, self.key, Kept(answer.status, answer.headers, answer.text()))
+        return answer
+
     def version(self) -> int:
         """The version in If-Match. Raises VersionRequired without one; what is no version of ours matches none."""
         if_match = self.event["headers"].get("if-match")
@@ -88,21 +117,13 @@ class Call(Generic[BodyT, QueryT]):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What goes back: anything pydantic can write as JSON, a status and headers."""
-
-    body: object
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass(frozen=True)
 class Route:
     """One route as declared: who may call it, what it takes and what it does."""
 
     roles: frozenset[str]
     body: type[Input]
     query: type[Input]
+    answers: Any
     run: Callable[[Call[Any, Any]], Answer]
 
 
@@ -119,11 +140,15 @@ class Api:
         roles: frozenset[str],
         body: type[BodyT] = Nothing,
         query: type[QueryT] = Nothing,
+        answers: Any = None,
     ) -> Callable[[Callable[[Call[BodyT, QueryT]], Answer]], Callable[[Call[BodyT, QueryT]], Answer]]:
-        """Declares a route by API Gateway's key for it, as in `GET /leads/{lead_id}`."""
+        """Declares a route by API Gateway's key for it, as in `GET /leads/{lead_id}`.
+
+        `answers` is the type of a good answer's body, for the API's document.
+        """
 
         def declare(run: Callable[[Call[BodyT, QueryT]], Answer]) -> Callable[[Call[BodyT, QueryT]], Answer]:
-            self.routes[key] = Route(roles, body, query, run)
+            self.routes[key] = Route(roles, body, query, answers, run)
             return run
 
         return declare
@@ -134,25 +159,20 @@ class Api:
         started = time.perf_counter()
         request_id: str = event["requestContext"]["requestId"]
         with logger.append_context_keys(correlation_id=request_id, route=event["routeKey"], **_ids(event)):
+            code = None
             try:
                 answer = self._run(event)
             except LeadlineError as error:
-                answer = _problem(error)
+                answer, code = _problem(error), error.code
             # The one place that catches everything: what reaches the runtime would be logged with its message, and a
             # message of the database or of a parser repeats names and numbers.
             except Exception as bug:
                 logger.error("bug", extra=_without_values(bug))
-                answer = _problem(InternalError())
-            logger.info(
-                "answered",
-                extra={
-                    "status": answer.status,
-                    "code": getattr(answer.body, "code", None),
-                    "milliseconds": round((time.perf_counter() - started) * 1000, 1),
-                },
-            )
+                answer, code = _problem(InternalError()), InternalError.code
+            milliseconds = round((time.perf_counter() - started) * 1000, 1)
+            logger.info("answered", extra={"status": answer.status, "code": code, "milliseconds": milliseconds})
         headers = {"content-type": "application/json", "x-request-id": request_id, **answer.headers}
-        return {"statusCode": answer.status, "headers": headers, "body": to_json(answer.body).decode()}
+        return {"statusCode": answer.status, "headers": headers, "body": answer.text()}
 
     def _run(self, event: Event) -> Answer:
         route = self.routes[event["routeKey"]]
@@ -164,11 +184,15 @@ class Api:
         query = _validated(lambda: route.query.model_validate(event.get("queryStringParameters") or {}))
         body = Nothing()
         if route.body is not Nothing:
-            raw = _raw_body(event)
+            raw = raw_body(event)
             body = _validated(lambda: route.body.model_validate_json(raw))
             if caller is not None and (reason := getattr(body, "change_reason", None)):
                 caller = replace(caller, change_reason=reason)
-        return route.run(Call(body, query, event, caller))
+        key = _key(event)
+        try:
+            return route.run(Call(body, query, event, caller, key))
+        except KeyTaken:
+            return _kept(caller, key)
 
 
 def _ids(event: Event) -> dict[str, str]:
@@ -219,7 +243,8 @@ def _header(event: Event, name: str) -> str | None:
     return text or None
 
 
-def _raw_body(event: Event) -> bytes:
+def raw_body(event: Event) -> bytes:
+    """The body as it was sent. Raises BodyTooLarge and MalformedJson."""
     body = event.get("body") or ""
     # Base64 is a third longer than what it carries; either way nothing over the limit is decoded or parsed.
     if len(body) > LARGEST_BODY * (4 / 3 if event.get("isBase64Encoded") else 1) + 4:
@@ -231,6 +256,26 @@ def _raw_body(event: Event) -> bytes:
     if len(raw) > LARGEST_BODY:
         raise BodyTooLarge
     return raw.removeprefix(b"\xef\xbb\xbf")
+
+
+def _key(event: Event) -> Key | None:
+    key = event["headers"].get("idempotency-key")
+    if key is None:
+        return None
+    try:
+        body: object = json.loads(raw_body(event) or b"null")
+    except ValueError:  # no JSON: a CSV, whose canonical form is itself
+        body = hashlib.sha256(raw_body(event)).hexdigest()
+    return idempotency.key_of(event["routeKey"], key, event.get("queryStringParameters") or {}, body)
+
+
+def _kept(caller: Caller | None, key: Key | None) -> Answer:
+    """What the key was answered before."""
+    if caller is None or key is None:
+        raise LookupError("only a caller's key can be taken")
+    with tenant_transaction(caller) as tx:
+        kept = idempotency.find(tx, key)
+    return Answer(kept.body, kept.status, kept.headers)
 
 
 def _validated(validate: Callable[[], BodyT]) -> BodyT:
@@ -255,7 +300,7 @@ def _pointer(location: tuple[int | str, ...]) -> str:
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem (RFC 9457) with our code, the fields at fault, and members of its kind (`lead_id` of a duplicate)."""
+    """What went wrong (RFC 9457): our stable code, and the fields at fault."""
 
     type: str
     title: str

@@ -1,13 +1,132 @@
 """What an organization has decided for itself; a key that is absent has the default written here."""
 
-from leadline.db import Transaction
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
-DEFAULT_REGION = "US"
+from phonenumbers import SUPPORTED_REGIONS
+from psycopg.types.json import Jsonb
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
+
+from leadline.db import Transaction, fetch_one
+from leadline.errors import FieldError, Invalid, NotFound
+from leadline.inputs import Input, TimeZone, Word
+
+# ISO 3166-1 alpha-2: the regions that have a numbering plan, without the three that are no country of the standard, and
+# with the seven where nobody lives.
+COUNTRIES = SUPPORTED_REGIONS - {"AC", "TA", "XK"} | {"AQ", "BV", "GS", "HM", "PN", "TF", "UM"}
 
 
-def default_region(tx: Transaction) -> str:
-    """The region (ISO 3166-1 alpha-2) from which a phone number without a country code is read."""
+def _country(code: str) -> str:
+    if code.upper() not in COUNTRIES or not code.isascii():
+        raise PydanticCustomError("bad_country", "Give the country as two letters, as in ISO 3166-1")
+    return code.upper()
+
+
+Country = Annotated[Word, AfterValidator(_country)]
+
+
+def _with_choices_where_it_chooses(field: "CustomField") -> "CustomField":
+    if (field.type == "choice") != bool(field.choices):
+        raise PydanticCustomError("bad_choices", "A field of type choice has choices, and no other field has")
+    return field
+
+
+def _each_once(fields: list["CustomField"]) -> list["CustomField"]:
+    if len({field.name for field in fields}) < len(fields):
+        raise PydanticCustomError("repeated_name", "Two custom fields have the same name")
+    return fields
+
+
+class CustomField(Input):
+    """A field that the organization has added to its leads."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
+    type: Literal["text", "number", "boolean", "date", "choice"]
+    choices: list[Word] = Field(default_factory=list, max_length=100)
+
+
+class Config(Input):
+    """Every key there is, with its type and its default."""
+
+    default_region: Country = "US"
+    time_zone: TimeZone = "America/New_York"
+    custom_fields: Annotated[
+        list[Annotated[CustomField, AfterValidator(_with_choices_where_it_chooses)]],
+        Field(max_length=100),
+        AfterValidator(_each_once),
+    ] = Field(default_factory=list[CustomField])
+    agents_see_own_leads_only: bool = False
+    cooling_off_days: int = Field(default=30, ge=1, le=365)
+
+
+class NewValue(Input):
+    """What a key is to be."""
+
+    value: Any
+
+
+class Entry(BaseModel):
+    """A key with its value; one that nobody has decided has its default, and no time."""
+
+    key: str
+    value: Any
+    updated_by: UUID | None = None
+    updated_at: datetime | None = None
+
+
+def read(tx: Transaction) -> Config:
+    """All that the organization has decided, and the defaults for the rest."""
+    rows = tx.execute("select config_key, config_value from system_config").fetchall()
+    values = {row["config_key"]: row["config_value"] for row in rows if row["config_key"] in Config.model_fields}
+    if "custom_fields" in values:
+        values["custom_fields"] = [CustomField.model_construct(**field) for field in values["custom_fields"]]
+    return Config.model_construct(**values)
+
+
+def get(tx: Transaction, key: str) -> Entry:
+    """One key. Raises NotFound for one that there is not."""
+    if key not in Config.model_fields:
+        raise NotFound
     row = tx.execute(
-        "select config_value #>> '{}' as region from system_config where config_key = 'default_region'"
+        "select config_value as value, updated_by, updated_at from system_config where config_key = %(key)s",
+        {"key": key},
     ).fetchone()
-    return row["region"] if row else DEFAULT_REGION
+    return Entry(key=key, **row) if row else Entry(key=key, value=Config().model_dump()[key])
+
+
+def put(tx: Transaction, key: str, new: NewValue) -> Entry:
+    """The key with its new value, judged by the key's own type. Raises NotFound and Invalid.
+
+    A custom field that is no longer declared, or declared otherwise, stays as it is with the leads that have it; it can
+    no longer be written.
+    """
+    if key not in Config.model_fields:
+        raise NotFound
+    try:
+        # From JSON, and strictly: "30" is no number, and 1 is not true.
+        config = Config.model_validate_json(json.dumps({key: new.value}), strict=True)
+    except ValidationError as refused:
+        raise Invalid(
+            [
+                FieldError(
+                    "/".join(["/value", *map(str, error["loc"][1:])]),
+                    "unknown_field" if error["type"] == "extra_forbidden" else error["type"],
+                    error["msg"],
+                )
+                for error in refused.errors(include_input=False, include_url=False, include_context=False)
+            ]
+        ) from None
+    row = fetch_one(
+        tx,
+        """
+        insert into system_config (config_key, config_value) values (%(key)s, %(value)s)
+        on conflict (organization_id, config_key) do update
+            set config_value = excluded.config_value, updated_by = current_user_id(), updated_at = now()
+        returning config_value as value, updated_by, updated_at
+        """,
+        {"key": key, "value": Jsonb(config.model_dump()[key])},
+    )
+    return Entry(key=key, **row)

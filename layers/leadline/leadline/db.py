@@ -19,9 +19,14 @@ from leadline.errors import Busy, NotAMember
 Transaction = psycopg.Connection[DictRow]
 
 NOT_A_MEMBER = "LD403"  # raised by enter_context
+KEY_TAKEN = "LD409"  # raised by claim_idempotency_key
 OUT_OF_TIME = {"55P03", "57014", "40P01"}  # lock timeout, statement timeout, deadlock
 
 _connection: Transaction | None = None
+
+
+class KeyTaken(Exception):
+    """The Idempotency-Key of this transaction has an answer already; nothing was done."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,8 @@ def _transaction(*, pipelined: bool) -> Generator[Transaction]:
     except psycopg.Error as error:
         if error.sqlstate == NOT_A_MEMBER:
             raise NotAMember from None
+        if error.sqlstate == KEY_TAKEN:
+            raise KeyTaken from None
         # A connection that is lost before the commit has changed nothing; one lost in it may have.
         if error.sqlstate in OUT_OF_TIME or (conn.closed and not committing):
             raise Busy from error

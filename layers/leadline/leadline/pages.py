@@ -5,6 +5,7 @@ import binascii
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic import Field
@@ -42,6 +43,14 @@ def cut(rows: list[Item], limit: int, order: str, key: Callable[[Item], tuple[An
         return Page(rows, None)
     written = json.dumps([order, *map(str, key(rows[limit - 1]))]).encode()
     return Page(rows[:limit], base64.urlsafe_b64encode(written).decode().rstrip("="))
+
+
+def instant(text: str) -> datetime:
+    """A key's time in UTC: PostgreSQL takes no offset of more than 16 hours. Raises ValueError."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except OverflowError:
+        raise ValueError from None
 
 
 def position(cursor: str | None, order: str, parts: tuple[KeyPart, ...]) -> list[Any]:

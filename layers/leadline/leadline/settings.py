@@ -17,6 +17,11 @@ def pipelining() -> bool:
     return os.environ.get("LEADLINE_PIPELINE", "on") != "off"
 
 
+def lift_queue_url() -> str:
+    """The queue of Do-Not-Call entries that have expired."""
+    return os.environ["LIFT_QUEUE_URL"]
+
+
 @dataclass(frozen=True)
 class AwsCredentials:
     """What Lambda puts into the environment of every function."""

@@ -1,0 +1,20 @@
+"""HTTP: what an organization has decided for itself."""
+
+from leadline import config
+from leadline.api import Answer, Api, Call, Nothing
+from leadline.config import Entry, NewValue
+from leadline.db import tenant_transaction
+
+handler = Api()
+
+
+@handler.route("GET /config/{key}", roles=frozenset({"manager", "admin"}), answers=Entry)
+def get(call: Call[Nothing, Nothing]) -> Answer:
+    with tenant_transaction(call.caller) as tx:
+        return Answer(config.get(tx, call.event["pathParameters"]["key"]))
+
+
+@handler.route("PUT /config/{key}", roles=frozenset({"admin"}), body=NewValue, answers=Entry)
+def put(call: Call[NewValue, Nothing]) -> Answer:
+    with tenant_transaction(call.caller) as tx:
+        return Answer(config.put(tx, call.event["pathParameters"]["key"], call.body))

@@ -1,0 +1,248 @@
+"""Putting numbers on the list, and what that does to their leads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Literal
+
+from psycopg import Cursor, sql
+from psycopg.rows import DictRow
+from pydantic import Field
+
+from leadline import config, phone
+from leadline.db import Transaction
+from leadline.dnc.entries import BY_A_PERSON, ENTRY_COLUMNS, Entry, Instant, Reason
+from leadline.errors import Refused
+from leadline.inputs import Input, Prose, Word
+
+Channel = Literal["call", "sms", "email", "web", "mail", "other"]
+
+REVIEWED_BELOW = 0.8  # of confidence: an opt-out detected with less waits for a person to confirm it
+BUSINESS_DAYS_TO_HONOUR = 10  # 47 CFR 64.1200(a)(10), (d)(3)
+
+
+class OnDncList(Refused):
+    """The number is on this organization's Do-Not-Call list."""
+
+
+class OptOutNeverExpires(Refused):
+    """A person's own opt-out never expires; leave expires_at out."""
+
+
+class AlreadyExpired(Refused):
+    """An entry that has expired already would be none; give a time to come."""
+
+
+class NotYetHappened(Refused):
+    """An opt-out cannot have occurred in the future."""
+
+
+class NewEntry(Input):
+    """A number to list, in any usual spelling, and why.
+
+    `occurred_at` is when the person asked, where that was earlier; `confidence` is how sure a machine was (0 to 1).
+    """
+
+    phone_number: Word
+    reason: Reason
+    source: Word | None = None
+    detected_phrase: Prose | None = None
+    notes: Prose | None = None
+    expires_at: Instant | None = None
+    channel: Channel = "other"
+    occurred_at: Instant | None = None
+    confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A number with what is to be written of it; the names are those of the statement that writes."""
+
+    phone_number: str
+    reason: str
+    source: str | None
+    detected_phrase: str | None
+    notes: str | None
+    expires_at: datetime | None
+    channel: str
+    occurred_at: datetime
+    due_on: date
+    confidence: float | None
+    verdict: str
+
+
+def due_on(occurred: datetime) -> date:
+    """The last day to honour an opt-out: ten business days on.
+
+    Holidays count as business days here, so that the day is never later than the law's (47 CFR 64.1200(a)(10)).
+    """
+    day, left = occurred.astimezone(UTC).date(), BUSINESS_DAYS_TO_HONOUR
+    while left:
+        day += timedelta(days=1)
+        left -= day.weekday() < 5
+    return day
+
+
+def addition(new: NewEntry, decided: config.Config, now: datetime) -> Addition:
+    """What a new entry comes to. Raises BadPhone, OptOutNeverExpires, AlreadyExpired and NotYetHappened."""
+    expires_at, occurred_at = new.expires_at, new.occurred_at or now
+    if expires_at is not None and new.reason in BY_A_PERSON:
+        raise OptOutNeverExpires(field="expires_at")
+    if expires_at is not None and expires_at <= now:
+        raise AlreadyExpired(field="expires_at")
+    if occurred_at > now:
+        raise NotYetHappened(field="occurred_at")
+    if expires_at is None and new.reason == "cooling_off":
+        expires_at = now + timedelta(days=decided.cooling_off_days)
+    doubted = new.reason == "ai_detected" and new.confidence is not None and new.confidence < REVIEWED_BELOW
+    return Addition(
+        phone_number=phone.normalise(new.phone_number, decided.default_region),
+        reason=new.reason,
+        source=new.source,
+        detected_phrase=new.detected_phrase,
+        notes=new.notes,
+        expires_at=expires_at,
+        channel=new.channel,
+        occurred_at=occurred_at,
+        due_on=due_on(occurred_at),
+        confidence=new.confidence,
+        verdict="uncertain" if doubted else "certain",
+    )
+
+
+def lock_number(tx: Transaction, phone_number: str) -> None:
+    """Makes this transaction the only one to judge or change the number until it ends.
+
+    To be called before the statement that judges: what is read after it sees all that was committed before it. Several
+    numbers are locked in sorted order.
+    """
+    tx.execute("select lock_number(%(phone_number)s)", {"phone_number": phone_number})
+
+
+def lock_numbers(tx: Transaction, phone_numbers: list[str]) -> None:
+    """The same for several numbers at once; over 500, for all of the organization."""
+    tx.execute("select lock_numbers(%(phone_numbers)s)", {"phone_numbers": phone_numbers})
+
+
+def add(tx: Transaction, phone_number: str, *, reason: str, source: str) -> None:
+    """Lists a number in E.164 and stops all contact with its leads. The number must be locked."""
+    now = datetime.now(UTC)
+    wanted = Addition(phone_number, reason, source, None, None, None, "other", now, due_on(now), None, "certain")
+    write(tx, [wanted], sql.SQL("id"))
+
+
+def enter(tx: Transaction, new: NewEntry) -> tuple[Entry, bool]:
+    """The number's entry, and whether it is new; one that was listed already has the stricter of both.
+
+    Raises BadPhone, OptOutNeverExpires, AlreadyExpired and NotYetHappened.
+    """
+    wanted = addition(new, config.read(tx), datetime.now(UTC))
+    lock_number(tx, wanted.phone_number)
+    (row,) = write(tx, [wanted], sql.SQL("{}, is_new").format(ENTRY_COLUMNS)).fetchall()
+    is_new: bool = row.pop("is_new")
+    return Entry.model_construct(**row), is_new
+
+
+def write(tx: Transaction, additions: Sequence[Addition], answer: sql.Composable) -> Cursor[DictRow]:
+    """Lists numbers that are locked, and stops all contact with their leads; answers of each entry what is asked for.
+
+    One statement keeps every addition, every opt-out as an event, and of each number the strictest of all in its entry.
+    """
+    columns = {name: [getattr(one, name) for one in additions] for name in Addition.__dataclass_fields__}
+    numbers = {"phone_numbers": columns["phone_number"]}
+    tx.execute(
+        """
+        update dnc_list set removed_at = now(), removal_reason = 'expired'
+        where phone_number = any (%(phone_numbers)s) and removed_at is null and expires_at <= now()
+        """,
+        numbers,
+    )
+    entered = tx.execute(WRITE.format(answer=answer), {**columns, "by_a_person": list(BY_A_PERSON)})
+    _stop_contact(tx, numbers)
+    return entered
+
+
+def _stop_contact(tx: Transaction, numbers: dict[str, list[str]]) -> None:
+    """All that an entry ends, in this one place: what its leads may be called, and their enrollments."""
+    tx.execute(
+        """
+        update leads set status = 'dnc', calling_blocked = true
+        where phone_number = any (%(phone_numbers)s) and deleted_at is null and (status <> 'dnc' or not calling_blocked)
+        """,
+        numbers,
+    )
+    tx.execute(
+        """
+        update lead_sequence_enrollments
+        set status = 'cancelled', exit_reason = 'opted_out', next_step_scheduled_at = null, updated_at = now()
+        where status in ('active', 'paused')
+            and lead_id in (select id from leads where phone_number = any (%(phone_numbers)s) and deleted_at is null)
+        """,
+        numbers,
+    )
+
+
+# xmax is 0 in a row that was inserted, and not in one that a conflict has updated.
+WRITE = sql.SQL(
+    """
+    with asked as materialized (
+        select asked.*, case when asked.reason = any (%(by_a_person)s) then uuid_v7() end as event_id
+        from unnest(
+            %(phone_number)s::text[], %(reason)s::text[], %(source)s::text[], %(detected_phrase)s::text[],
+            %(notes)s::text[], %(expires_at)s::timestamptz[], %(channel)s::text[], %(occurred_at)s::timestamptz[],
+            %(due_on)s::date[], %(confidence)s::numeric[], %(verdict)s::text[]
+        ) with ordinality as asked (
+            phone_number, reason, source, detected_phrase, notes, expires_at, channel, occurred_at, due_on, confidence,
+            verdict, place
+        )
+    ),
+    strictest as (
+        select distinct on (phone_number)
+            phone_number, reason, source, detected_phrase, notes,
+            case when bool_and(expires_at is not null) over same then max(expires_at) over same end as expires_at,
+            event_id is not null and detected_phrase is not null as consent_withdrawal_documented
+        from asked
+        window same as (partition by phone_number)
+        order by phone_number, dnc_strictness(reason) desc, place
+    ),
+    entered as (
+        insert into dnc_list as entry (
+            phone_number, reason, source, detected_phrase, notes, expires_at, consent_withdrawal_documented
+        )
+        select * from strictest
+        on conflict (organization_id, phone_number) where removed_at is null do update set
+            (reason, source, detected_phrase, notes) = (
+                select excluded.reason, coalesce(excluded.source, entry.source),
+                    coalesce(excluded.detected_phrase, entry.detected_phrase), coalesce(excluded.notes, entry.notes)
+                where dnc_strictness(excluded.reason) > dnc_strictness(entry.reason)
+                union all
+                select entry.reason, entry.source, entry.detected_phrase, entry.notes
+                limit 1
+            ),
+            expires_at = case
+                when entry.expires_at is not null and excluded.expires_at is not null
+                    then greatest(entry.expires_at, excluded.expires_at)
+            end,
+            consent_withdrawal_documented =
+                entry.consent_withdrawal_documented or excluded.consent_withdrawal_documented
+        returning *, xmax = 0 as is_new
+    ),
+    kept_events as (
+        insert into opt_out_events (
+            id, address, channel, reason, source, words, confidence, verdict, occurred_at, due_on
+        )
+        select
+            event_id, phone_number, channel, reason, source, detected_phrase, confidence, verdict, occurred_at, due_on
+        from asked
+        where event_id is not null
+    ),
+    kept_additions as (
+        insert into dnc_additions (entry_id, event_id, reason, source, detected_phrase, notes, expires_at)
+        select
+            entered.id, asked.event_id, asked.reason, asked.source, asked.detected_phrase, asked.notes, asked.expires_at
+        from asked
+        join entered using (phone_number)
+    )
+    select {answer} from entered
+    """
+)

@@ -1,0 +1,87 @@
+"""Asking whether numbers are listed: one, or up to ten thousand at once."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from leadline import config, phone
+from leadline.db import Transaction
+from leadline.dnc.entries import Reason
+from leadline.errors import Refused
+from leadline.inputs import Input
+from leadline.phone import BadPhone
+
+MOST_NUMBERS = 10_000
+
+Spelling = str | int | float | bool | None  # whatever stands in a list: what is no number is told so by itself
+
+
+class OneOrMany(Refused):
+    """Give either phone_number or phone_numbers."""
+
+
+class Check(Input):
+    """The number or the numbers to look up, in any usual spelling."""
+
+    phone_number: Spelling = None
+    phone_numbers: Annotated[list[Spelling], Field(min_length=1, max_length=MOST_NUMBERS)] | None = None
+
+
+class CheckError(BaseModel):
+    """Why an input is no number that could be looked up."""
+
+    code: str
+    detail: str
+
+
+class CheckItem(BaseModel):
+    """What is known of one input; for one with an `error` nothing is, and it must not be contacted."""
+
+    input: Spelling
+    phone_number: str | None = None
+    listed: bool | None = None
+    reason: Reason | None = None
+    source: str | None = None
+    added_at: datetime | None = None
+    expires_at: datetime | None = None
+    error: CheckError | None = None
+
+
+class CheckAnswer(BaseModel):
+    """One item for each input, in the order of the inputs."""
+
+    items: list[CheckItem]
+
+
+def check(tx: Transaction, asked: Check) -> CheckAnswer:
+    """Whether each number is listed at this instant; a bad one is an item with its error. Raises OneOrMany."""
+    if ("phone_number" in asked.model_fields_set) == (asked.phone_numbers is not None):
+        raise OneOrMany
+    region = config.read(tx).default_region
+    spellings = [asked.phone_number] if asked.phone_numbers is None else asked.phone_numbers
+    items = [_read(spelling, region) for spelling in spellings]
+    rows = tx.execute(
+        """
+        select entry.phone_number, true as listed, entry.reason, entry.source, entry.added_at, entry.expires_at
+        from (select distinct unnest(%(numbers)s::text[])) as asked (phone_number)
+        join dnc_list as entry on entry.phone_number = asked.phone_number
+        where entry.removed_at is null and (entry.expires_at is null or entry.expires_at > now())
+        """,
+        {"numbers": [item.phone_number for item in items if item.phone_number]},
+    ).fetchall()
+    listed = {row["phone_number"]: row for row in rows}
+    return CheckAnswer.model_construct(
+        items=[item.model_copy(update=listed.get(item.phone_number or "")) for item in items]
+    )
+
+
+def _read(spelling: Spelling, region: str) -> CheckItem:
+    try:
+        if not isinstance(spelling, str):
+            raise BadPhone("Write the number as text.")
+        number = phone.normalise(spelling, region)
+    except BadPhone as bad:
+        error = CheckError.model_construct(code=bad.code, detail=bad.detail)
+        return CheckItem.model_construct(input=spelling, error=error)
+    return CheckItem.model_construct(input=spelling, phone_number=number, listed=False)

@@ -1,0 +1,78 @@
+"""Retries: a POST with an Idempotency-Key is done once, and answered the same each time.
+
+The answer is stored in the transaction of its effect, so a crash between the two cannot be, and a refused call stores
+nothing. The claim is a statement that raises: it travels with the call's own statements and costs no round trip.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from psycopg.types.json import Jsonb
+
+from leadline.db import Transaction
+from leadline.errors import Conflict, Refused
+
+
+class IdempotencyConflict(Conflict):
+    """This Idempotency-Key was used for another content; use a new key for a new call."""
+
+
+class BadIdempotencyKey(Refused):
+    """An Idempotency-Key has 1 to 200 printable characters."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as one route knows it, with the hash of what was sent."""
+
+    route: str
+    key: str
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An answer as it went out."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+def key_of(route: str, key: str, query: dict[str, str], body: object) -> Key:
+    """The key of a call; the same content in another order or spelling of its JSON has the same hash.
+
+    Raises BadIdempotencyKey.
+    """
+    if not 1 <= len(key) <= 200 or not key.isprintable():
+        raise BadIdempotencyKey
+    canonical = json.dumps([query, body], sort_keys=True, separators=(",", ":"))
+    return Key(route, key, hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def claim(tx: Transaction, key: Key) -> None:
+    """Makes this transaction the one that answers the key; raises db.KeyTaken, at the latest when it commits."""
+    tx.execute("select claim_idempotency_key(%(route)s, %(key)s, %(content_hash)s)", vars(key))
+
+
+def keep(tx: Transaction, key: Key, answer: Kept) -> None:
+    """Stores the answer of a claimed key."""
+    tx.execute(
+        """
+        update idempotency_keys set status = %(status)s, headers = %(headers)s, body = %(body)s
+        where route = %(route)s and key = %(key)s
+        """,
+        {**vars(key), "status": answer.status, "headers": Jsonb(answer.headers), "body": answer.body},
+    )
+
+
+def find(tx: Transaction, key: Key) -> Kept:
+    """The answer of a key that is taken. Raises IdempotencyConflict where it was for another content."""
+    row = tx.execute(
+        "select content_hash, status, headers, body from idempotency_keys where route = %(route)s and key = %(key)s",
+        vars(key),
+    ).fetchone()
+    if row is None or row["content_hash"] != key.content_hash:
+        raise IdempotencyConflict
+    return Kept(row["status"], row["headers"], row["body"])

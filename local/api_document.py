@@ -1,0 +1,128 @@
+"""Writes what the routes say of themselves: functions/public_api/openapi.json, and docs/routes.md with the roles.
+
+`python -m local.api_document` rewrites both. No function makes them: that would cost a cold start 350 ms.
+"""
+
+import importlib
+import json
+import re
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from leadline.api import Api, Nothing, Problem, Route
+from local.template import ROOT
+
+DOCUMENT = ROOT / "functions" / "public_api" / "openapi.json"
+TABLE = ROOT / "docs" / "routes.md"
+SCHEMAS = "#/components/schemas/{model}"
+Mode = Literal["validation", "serialization"]
+
+
+def routes() -> dict[str, tuple[str, Route]]:
+    """By route key: the function that serves it, and the route."""
+    found: dict[str, tuple[str, Route]] = {}
+    for path in sorted((ROOT / "functions").glob("*/app.py")):
+        handler = importlib.import_module(f"functions.{path.parent.name}.app").handler
+        if isinstance(handler, Api):
+            found |= {key: (path.parent.name, route) for key, route in handler.routes.items()}
+    return found
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    schemas = _Schemas()
+    paths: dict[str, dict[str, Any]] = {}
+    for key, (function, route) in sorted(routes().items()):
+        method, path = key.split()
+        paths.setdefault(path, {})[method.lower()] = _operation(path, function, route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Leadline",
+            "version": "1",
+            "description": "Errors are problems (RFC 9457) with a stable code.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas.definitions,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _operation(path: str, function: str, route: Route, schemas: "_Schemas") -> dict[str, Any]:
+    told = (route.run.__doc__ or route.run.__name__.replace("_", " ").capitalize()).strip()
+    roles = "Anybody." if not route.roles else "Roles: " + ", ".join(sorted(route.roles)) + "."
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+    query = TypeAdapter(route.query).json_schema(ref_template=SCHEMAS)
+    for name, schema in query.get("properties", {}).items():
+        parameters.append(
+            {"name": name, "in": "query", "required": name in query.get("required", []), "schema": schema}
+        )
+    good = {"application/json": {"schema": schemas.of(route.answers, "serialization")}} if route.answers else {}
+    problem = {"application/problem+json": {"schema": schemas.of(Problem, "serialization")}}
+    operation: dict[str, Any] = {
+        "tags": [function.removesuffix("_api")],
+        "operationId": f"{function}_{route.run.__name__}",
+        "summary": told.splitlines()[0],
+        "description": roles,
+        "parameters": parameters,
+        "responses": {
+            "2XX": {"description": "Done.", "content": good},
+            "default": {"description": "A problem.", "content": problem},
+        },
+    }
+    if route.body is not Nothing:
+        schema = schemas.of(route.body, "validation")
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if route.roles:
+        operation["security"] = [{"token": []}]
+    return operation
+
+
+class _Schemas:
+    """The document's components: each model once, by name."""
+
+    def __init__(self) -> None:
+        self.definitions: dict[str, Any] = {}
+
+    def of(self, model: Any, mode: Mode) -> dict[str, Any]:
+        schema = TypeAdapter(model).json_schema(ref_template=SCHEMAS, mode=mode, schema_generator=GenerateJsonSchema)
+        self.definitions |= schema.pop("$defs", {})
+        if "title" not in schema or schema.get("type") != "object":
+            return schema
+        name = re.sub(r"\W+", "_", schema["title"]).strip("_")
+        self.definitions[name] = schema
+        return {"$ref": SCHEMAS.format(model=name)}
+
+
+def table() -> str:
+    """Every route by role, in Markdown."""
+    lines = [
+        "# Routes and roles",
+        "",
+        "Written by `python -m local.api_document` from the routes themselves; `/docs` shows the rest.",
+        "A route without a token is open to anybody.",
+        "",
+        "| route | agent | manager | admin | service | without a token |",
+        "|---|---|---|---|---|---|",
+    ]
+    for key, (_, route) in sorted(routes().items(), key=lambda one: one[0].split()[::-1]):
+        marks = [" x " if role in route.roles else " " for role in ("agent", "manager", "admin", "service")]
+        lines.append(f"| `{key}` |{'|'.join(marks)}|{' ' if route.roles else ' x '}|")
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Rewrite both."""
+    DOCUMENT.write_text(json.dumps(document(), indent=1) + "\n")
+    TABLE.write_text(table())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The OpenAPI document and the page that shows it."""
+
+import json
+
+from openapi_spec_validator import validate
+
+from functions.public_api.app import handler
+from local import api_document
+
+
+def ask(route: str) -> dict:
+    path = route.split()[1]
+    return handler(
+        {
+            "routeKey": route,
+            "rawPath": path,
+            "headers": {},
+            "requestContext": {"requestId": "r", "http": {"method": "GET", "sourceIp": "203.0.113.7"}},
+        },
+        None,
+    )
+
+
+def test_the_document_is_the_one_that_the_routes_make():
+    assert json.loads(api_document.DOCUMENT.read_text()) == api_document.document(), "python -m local.api_document"
+
+
+def test_the_table_of_routes_and_roles_is_the_one_that_the_routes_make():
+    assert api_document.TABLE.read_text() == api_document.table(), "python -m local.api_document"
+
+
+def test_the_document_is_valid_openapi():
+    validate(api_document.document())
+
+
+def test_every_route_is_in_the_document_with_its_roles_and_its_token():
+    document = json.loads(ask("GET /openapi.json")["body"])
+    for key, (_, route) in api_document.routes().items():
+        method, path = key.split()
+        operation = document["paths"][path][method.lower()]
+        assert bool(route.roles) == ("security" in operation)
+        for role in route.roles:
+            assert role in operation["description"]
+
+
+def test_every_good_answer_has_a_schema_unless_it_has_no_json():
+    document = api_document.document()
+    without = {
+        f"{method.upper()} {path}"
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if not operation["responses"]["2XX"]["content"]
+    }
+    assert without == {"GET /docs", "DELETE /leads/{lead_id}"}
+
+
+def test_the_page_carries_its_scripts_and_asks_no_other_host():
+    answer = ask("GET /docs")
+    assert answer["headers"]["content-type"].startswith("text/html")
+    assert "SwaggerUIBundle" in answer["body"]
+    assert "src='http" not in answer["body"]
+    assert "default-src 'none'" in answer["headers"]["content-security-policy"]
+    assert len(answer["body"]) < 6 * 1024 * 1024  # what a function may answer

@@ -1,0 +1,354 @@
+"""The list of leads over HTTP: filters, orders, counts and pages."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg import sql
+
+from functions.config_api.app import handler as config
+from leadline.db import tenant_transaction
+from leadline.leads import listing
+from tests.calling import caller
+from tests.leads import create, delete, get, page
+
+SORTS = ["-created_at", "-lead_score", "-last_contact_date", "last_name"]
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def organization(customer):
+    return customer()
+
+
+@pytest.fixture
+def agent(organization):
+    return caller(organization)
+
+
+def insert(organization, *leads, first=0) -> list[str]:
+    """Commits leads with these columns, and answers their ids."""
+    with tenant_transaction(organization.caller(None)) as tx:
+        return [
+            str(tx.execute(*_insert({"phone_number": f"+1415{2_000_000 + first + number}", **lead})).fetchone()["id"])
+            for number, lead in enumerate(leads)
+        ]
+
+
+def _insert(columns):
+    statement = sql.SQL("insert into leads ({}) values ({}) returning id").format(
+        sql.SQL(", ").join(map(sql.Identifier, columns)), sql.SQL(", ").join(map(sql.Placeholder, columns))
+    )
+    return statement, columns
+
+
+def found(member, **query) -> list[str]:
+    reply = page(member, **query)
+    assert reply.status == 200, reply.body
+    return [lead["id"] for lead in reply.body["items"]]
+
+
+# Filters -------------------------------------------------------------------------------------------------------------
+
+LEADS = [
+    {"first_name": "Ana", "last_name": "Adler", "status": "new", "source": "facebook", "sub_source": "spring"},
+    {"status": "contacted", "lead_score": 50, "source": "facebook", "sub_source": "autumn", "tags": ["a", "b"]},
+    {"status": "hot", "lead_score": 80, "source": "referral", "tags": ["b", "c"]},
+    {"status": "hot", "lead_score": 100, "tags": ["c"]},
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"status": "hot"}, {2, 3}),
+        ({"status": "new,contacted"}, {0, 1}),
+        ({"status": "dnc"}, set()),
+        ({"source": "facebook"}, {0, 1}),
+        ({"source": "facebook, referral"}, {0, 1, 2}),
+        ({"source": "face"}, set()),
+        ({"sub_source": "spring"}, {0}),
+        ({"source": "facebook", "sub_source": "spring,autumn", "status": "contacted"}, {1}),
+        ({"tags_any": "a,c"}, {1, 2, 3}),
+        ({"tags_all": "b,c"}, {2}),
+        ({"tags_any": "B"}, {1, 2}),
+        ({"tags_any": "a", "tags_all": "c"}, set()),
+        ({"tags_all": "c", "status": "hot", "score_max": "99"}, {2}),
+        ({"score_min": "50"}, {1, 2, 3}),
+        ({"score_min": "50", "score_max": "80"}, {1, 2}),
+        ({"score_min": "90", "score_max": "10"}, set()),
+        ({"name": "ana a"}, {0}),
+        ({"name": "DLE"}, {0}),
+        ({"name": "adler ana"}, set()),
+        ({"name": "ana", "tags_any": "a"}, set()),
+        ({}, {0, 1, 2, 3}),
+    ],
+    ids=str,
+)
+def test_a_filter_finds_the_leads_it_names_in_every_order(agent, organization, query, expected):
+    ids = insert(organization, *LEADS)
+    for sort in SORTS:
+        assert set(found(agent, sort=sort, **query)) == {ids[number] for number in expected}
+
+
+def test_leads_are_found_by_their_owners(agent, organization):
+    owners = [organization.members[role].id for role in ("agent", "manager")]
+    ids = insert(organization, {"user_id": owners[0]}, {"user_id": owners[1]}, {})
+    assert found(agent, user_id=owners[0]) == [ids[0]]
+    assert set(found(agent, user_id=f"{owners[0]},{owners[1]}")) == set(ids[:2])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["%", "_", "\\", "100%", "a_b", "a\\b", "O'Neil", '"Q"', "{x}", "🔥", "مريم", "\u202eEve", "Ünal", "--", "$1"],
+)
+def test_a_hostile_part_of_a_name_finds_just_the_names_that_have_it(agent, organization, name):
+    ids = insert(organization, {"first_name": f"x{name}", "last_name": "y"}, {"first_name": "xab", "last_name": "100"})
+    assert found(agent, name=name) == [ids[0]]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"from": "2026-03-10T12:00:00Z"}, {1, 2}),
+        ({"from": "2026-03-10T12:00:00.000001Z"}, {2}),
+        ({"to": "2026-03-10T12:00:00Z"}, {0, 1}),
+        ({"to": "2026-03-10T13:59:59+02:00"}, {0}),
+        ({"from": "2026-03-10T14:00:00+02:00", "to": "2026-03-10T08:00:00-04:00"}, {1}),
+        ({"from": "2026-03-10"}, {1, 2}),
+        ({"to": "2026-03-09"}, {0}),
+        ({"from": "2026-03-10", "to": "2026-03-10"}, {1}),
+        ({"from": "2026-03-11", "to": "2026-03-11"}, {2}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("column", ["created", "last_contact"])
+def test_a_range_of_time_includes_its_ends_and_a_bare_date_is_the_organizations_day(
+    agent, organization, column, query, expected
+):
+    # In New York, that is March 9th at 23:59:59, March 10th at 8:00, and March 11th at midnight.
+    times = [datetime(2026, 3, 10, 3, 59, 59, 999999, UTC), NOON, datetime(2026, 3, 11, 4, tzinfo=UTC)]
+    name = "created_at" if column == "created" else "last_contact_date"
+    ids = insert(organization, *[{name: moment} for moment in times])
+    assert set(found(agent, **{f"{column}_{end}": text for end, text in query.items()})) == {
+        ids[number] for number in expected
+    }
+
+
+def test_a_day_on_which_the_clock_goes_back_has_25_hours(agent, organization):
+    start = datetime(2026, 11, 1, 4, tzinfo=UTC)
+    hours = [start + timedelta(hours=hour) for hour in (-0.001, 0, 24.999, 25)]
+    ids = insert(organization, *[{"created_at": hour} for hour in hours])
+    assert set(found(agent, created_from="2026-11-01", created_to="2026-11-01")) == set(ids[1:3])
+
+
+def test_a_day_whose_last_hour_comes_twice_has_both(agent, organization):
+    ids = insert(organization, *[{"created_at": datetime(2023, 3, 26, *time, tzinfo=UTC)} for time in ((3, 30), (4,))])
+    admin = caller(organization, "admin")
+    path = {"key": "time_zone"}  # where clocks went from midnight back to 23:00
+    assert admin.ask(config, "PUT /config/{key}", path=path, body={"value": "America/Asuncion"}).status == 200
+    assert found(agent, created_to="2023-03-25") == ids[:1]
+    assert found(agent, created_from="2023-03-26") == ids[1:]
+
+
+def test_a_day_is_in_the_time_zone_that_the_organization_has_decided(agent, organization):
+    (lead,) = insert(organization, {"created_at": datetime(2026, 3, 10, 20, tzinfo=UTC)})
+    assert found(agent, created_from="2026-03-11") == []
+    admin = caller(organization, "admin")
+    assert admin.ask(config, "PUT /config/{key}", path={"key": "time_zone"}, body={"value": "Asia/Tokyo"}).status == 200
+    assert found(agent, created_from="2026-03-11") == [lead]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ({"sort": "created_at"}, "literal_error"),
+        ({"sort": "id; drop table leads"}, "literal_error"),
+        ({"status": "lukewarm"}, "literal_error"),
+        ({"status": ""}, "literal_error"),
+        ({"status": "new,,hot"}, "literal_error"),
+        ({"tags_any": "🔥"}, "bad_tag"),
+        ({"tags_all": ","}, "string_too_short"),
+        ({"source": "nul\0"}, "nul_character"),
+        ({"sub_source": "x" * 201}, "string_too_long"),
+        ({"source": ",".join("x" * 101)}, "too_long"),
+        ({"user_id": "me"}, "uuid_parsing"),
+        ({"score_min": "-1"}, "greater_than_equal"),
+        ({"score_max": "101"}, "less_than_equal"),
+        ({"score_max": "hot"}, "int_parsing"),
+        ({"created_from": "2026-02-30"}, "bad_instant"),
+        ({"created_from": "2026-03-10T12:00:00"}, "bad_instant"),
+        ({"created_to": "2026-03-10T12:00:00 02:00"}, "bad_instant"),
+        ({"created_to": "1700000000"}, "bad_instant"),
+        ({"last_contact_from": "yesterday"}, "bad_instant"),
+        ({"last_contact_to": "9999-12-31"}, "bad_instant"),
+        ({"last_contact_to": "0001-01-01"}, "bad_instant"),
+        ({"name": " "}, "string_too_short"),
+        ({"name": "nul\0"}, "nul_character"),
+        ({"count": "perhaps"}, "bool_parsing"),
+        ({"colour": "blue"}, "unknown_field"),
+        ({"organization_id": "x"}, "unknown_field"),
+    ],
+    ids=str,
+)
+def test_a_bad_filter_is_refused_by_name(agent, query, code):
+    reply = page(agent, **query)
+    assert (reply.status, reply.code) == (422, code)
+    assert reply.body["errors"][0]["pointer"].split("/")[1] == next(iter(query))
+
+
+# Counting ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_count_is_given_where_it_is_asked_for(agent, organization):
+    insert(organization, *LEADS)
+    assert set(page(agent).body) == set(page(agent, count="false").body) == {"items", "next_cursor"}
+    body = page(agent, count="true", limit=1, status="hot").body
+    assert (len(body["items"]), body["count"], body["count_capped"]) == (1, 2, False)
+
+
+def test_a_count_stops_at_its_cap(agent, organization, monkeypatch):
+    insert(organization, *LEADS)
+    assert listing.COUNT_CAP == 10_000
+    for cap, capped in ((4, False), (3, True)):
+        monkeypatch.setattr(listing, "COUNT_CAP", cap)
+        body = page(agent, count="true").body
+        assert (body["count"], body["count_capped"]) == (cap, capped)
+
+
+# Orders and pages ----------------------------------------------------------------------------------------------------
+
+
+def through(member, **query) -> list[str]:
+    """All pages, one after the other."""
+    seen, cursor = [], {}
+    while cursor is not None:
+        body = page(member, **query, **cursor).body
+        seen += [lead["id"] for lead in body["items"]]
+        cursor = body["next_cursor"] and {"cursor": body["next_cursor"]}
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("sort", "column", "values", "order"),
+    [
+        ("-created_at", "created_at", [NOON, NOON - timedelta(days=1), NOON + timedelta(days=1)], [2, 0, 1]),
+        ("-lead_score", "lead_score", [50, 0, 100, 51], [2, 3, 0, 1]),
+        ("-last_contact_date", "last_contact_date", [None, NOON, NOON + timedelta(days=1)], [2, 1, 0]),
+        ("last_name", "last_name", ["Brooks", None, "Adler", "Evans"], [2, 0, 3, 1]),
+    ],
+)
+def test_each_order_is_the_one_it_is_named_for_with_what_is_absent_last(organization, sort, column, values, order):
+    agent = caller(organization)
+    ids = insert(organization, *[{column: value} for value in values])
+    assert found(agent, sort=sort) == through(agent, sort=sort, limit=1) == [ids[number] for number in order]
+
+
+VALUES = {
+    "-created_at": ("created_at", st.integers(0, 3).map(lambda hours: NOON + timedelta(hours=hours))),
+    "-lead_score": ("lead_score", st.integers(0, 3)),
+    "-last_contact_date": (
+        "last_contact_date",
+        st.none() | st.integers(0, 2).map(lambda hours: NOON + timedelta(hours=hours)),
+    ),
+    "last_name": ("last_name", st.none() | st.sampled_from(["", "a", "A", "ä", "😀", "z'"])),
+}
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_row_that_stays_appears_exactly_once_while_others_come_go_and_move(customer, sort, data):
+    """A row present from the first page to the last, whose value in the order did not change."""
+    organization = customer()
+    agent = caller(organization, "manager")
+    column, values = VALUES[sort]
+    rows = data.draw(st.lists(values, min_size=1, max_size=8))
+    staying = set(insert(organization, *[{column: value} for value in rows]))
+    query = {"sort": sort, "limit": data.draw(st.integers(1, 3)), "status": "new,hot"}
+    seen, cursor, made = [], {}, 100
+    while cursor is not None:
+        body = page(agent, **query, **cursor).body
+        seen += [lead["id"] for lead in body["items"]]
+        cursor = body["next_cursor"] and {"cursor": body["next_cursor"]}
+        if made > 110:
+            continue  # rows that come in front of the cursor for ever would never let it end
+        made += 1
+        insert(organization, {column: data.draw(values)}, first=made)
+        if staying:
+            lead = data.draw(st.sampled_from(sorted(staying)))
+            change = data.draw(st.sampled_from(["none", "delete", "filter", "move"]))
+            if change != "none":
+                staying.discard(lead)
+                _disturb(organization, lead, change, column, data.draw(values))
+    assert [seen.count(lead) for lead in sorted(staying)] == [1] * len(staying)
+
+
+def _disturb(organization, lead, change, column, value) -> None:
+    to = {"delete": {"deleted_at": NOON}, "filter": {"status": "cold"}, "move": {column: value}}[change]
+    ((name, value),) = to.items()
+    with tenant_transaction(organization.caller(None)) as tx:
+        tx.execute(sql.SQL("update leads set {} = %s where id = %s").format(sql.Identifier(name)), (value, lead))
+
+
+def test_a_cursor_of_another_order_filter_or_list_is_refused(agent, organization):
+    insert(organization, *LEADS, {"status": "hot"})
+    cursor = page(agent, limit=1, status="hot").body["next_cursor"]
+    assert page(agent, limit=2, status="hot", cursor=cursor).status == 200
+    for query in (
+        {"status": "new"},
+        {},
+        {"status": "hot", "sort": "-lead_score"},
+        {"status": "hot", "tags_any": "c"},
+        {"status": "hot", "name": "a"},
+        {"status": "hot", "score_min": 1},
+    ):
+        reply = page(agent, cursor=cursor, **query)
+        assert (reply.status, reply.code) == (422, "bad_cursor"), query
+
+
+@pytest.mark.parametrize(
+    ("sort", "key"),
+    [
+        ("-created_at", ["2026-01-01T00:00:00+23:59", "00000000-0000-7000-8000-000000000000"]),
+        ("-created_at", ["0001-01-01T00:00:00+23:59", "00000000-0000-7000-8000-000000000000"]),
+        ("-created_at", ["infinity", "00000000-0000-7000-8000-000000000000"]),
+        ("-created_at", [None, None]),
+        ("-lead_score", ["9" * 5000, "00000000-0000-7000-8000-000000000000"]),
+        ("-lead_score", ["9" * 4000, "00000000-0000-7000-8000-000000000000"]),
+        ("-lead_score", ["1 or true", "00000000-0000-7000-8000-000000000000"]),
+        ("-lead_score", [{}, []]),
+        ("-last_contact_date", ["infinity", "00000000-0000-7000-8000-000000000000"]),
+        ("last_name", ["0", "nul\0", "00000000-0000-7000-8000-000000000000"]),
+        ("last_name", ["0", "\ud800", "00000000-0000-7000-8000-000000000000"]),
+        ("last_name", ["False", "x", "00000000-0000-7000-8000-000000000000"]),
+        ("last_name", [0, 1, 2]),
+        ("last_name", ["0", "x"]),
+    ],
+)
+def test_a_forged_cursor_is_refused_or_is_just_a_place(agent, organization, sort, key):
+    insert(organization, {}, {})
+    name = json.loads(base64.urlsafe_b64decode(page(agent, sort=sort, limit=1).body["next_cursor"] + "=="))[0]
+    forged = base64.urlsafe_b64encode(json.dumps([name, *key]).encode()).decode().rstrip("=")
+    reply = page(agent, sort=sort, cursor=forged)
+    assert reply.status == 200 or (reply.status, reply.code) == (422, "bad_cursor")
+
+
+def test_a_cursor_of_another_organization_shows_nothing_of_it(agent, organization, customer):
+    theirs = customer()
+    insert(theirs, {}, {}, {})
+    (mine,) = insert(organization, {"created_at": NOON})
+    cursor = page(caller(theirs), limit=1).body["next_cursor"]
+    assert found(agent, cursor=cursor) == [mine]
+
+
+def test_a_deleted_lead_is_in_no_list(agent):
+    lead = create(agent, first_name="Ada", tags=["hot"]).body
+    delete(agent, lead)
+    assert get(agent, lead).status == 404
+    for query in ({}, {"tags_any": "hot"}, {"name": "ada"}, *({"sort": sort} for sort in SORTS)):
+        assert found(agent, **query) == []
+    assert page(agent, count="true").body["count"] == 0

@@ -1,0 +1,78 @@
+"""Plans of the application role at 100,000 leads: what an index is for, it serves behind the policies."""
+
+import dataclasses
+
+import pytest
+from psycopg import sql
+
+from leadline import db, migrations
+from leadline.db import Caller, tenant_transaction
+from leadline.leads import listing
+from local import postgres, seed
+
+pytestmark = pytest.mark.storm
+
+
+@pytest.fixture(scope="module")
+def at_size(server):
+    """A tenant's transaction in a database with 100,000 leads, 2,000 of them its own."""
+    database = dataclasses.replace(server, database="plans_at_size")
+    migrations.bootstrap(server.dsn("superuser"), database.database, server.password("owner"))
+    postgres.prepare(database)
+    seed.fill(database.dsn("superuser"), 100_000)
+    tenant, organization = seed.organization(7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", database.dsn("app"))
+        patch.setattr("leadline.db._connection", None)
+        with tenant_transaction(Caller(tenant, organization, "seed", "admin")) as tx:
+            yield tx
+        db._connection.close()
+    with db.psycopg.connect(server.dsn("superuser", "postgres"), autocommit=True) as conn:
+        conn.execute("drop database plans_at_size with (force)")
+
+
+def explained(tx, statement, values=None) -> str:
+    rows = tx.execute(sql.SQL("explain {}").format(statement), values or {}).fetchall()
+    return "\n".join(row["QUERY PLAN"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("sort", "filters", "index"),
+    [
+        ("-created_at", {}, "leads_newest"),
+        ("-lead_score", {}, "leads_by_score"),
+        ("-last_contact_date", {}, "leads_by_last_contact"),
+        ("last_name", {}, "leads_by_last_name"),
+        ("-lead_score", {"status": ["hot"]}, "leads_by_status_and_score"),
+    ],
+)
+def test_each_order_is_read_from_its_index_where_the_page_goes_on(at_size, sort, filters, index):
+    order = listing.ORDERS[sort]
+    where = listing._conditions(filters)
+    page = sql.SQL("select {columns} from leads where {where} and {after} order by {by} limit 51")
+    values = listing._values(filters, None)
+    first = page.format(columns=listing.LEAD_COLUMNS, where=where, after=sql.SQL("true"), by=order.by)
+    lead = listing.cursor(at_size).execute(first, values).fetchall()[-1]
+    values |= {f"after_{place}": part for place, part in enumerate(order.key(lead))}
+    plan = explained(
+        at_size, page.format(columns=listing.LEAD_COLUMNS, where=where, after=order.after, by=order.by), values
+    )
+    assert f"using {index} on leads" in plan, plan
+    assert "Sort" not in plan, plan
+    assert "ROW(" in plan.split("Index Cond:")[1].splitlines()[0], plan
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"), [({"tags_all": ["tag7"]}, "leads_by_tag"), ({"name": "ferbelson"}, "leads_by_name")]
+)
+def test_tags_and_names_are_found_by_their_index(at_size, filters, index):
+    where = listing._conditions(filters)
+    plan = explained(at_size, sql.SQL("select id from leads where {}").format(where), listing._values(filters, None))
+    assert f"Bitmap Index Scan on {index}" in plan, plan
+
+
+def test_a_number_is_found_by_its_index(at_size):
+    plan = explained(
+        at_size, sql.SQL("select id from leads where phone_number = '+12012000007' and deleted_at is null")
+    )
+    assert "using leads_one_per_number" in plan, plan
