@@ -67,7 +67,7 @@ def _operation(path: str, function: str, route: Route, schemas: "_Schemas") -> d
     good = {"application/json": {"schema": schemas.of(route.answers, "serialization")}} if route.answers else {}
     problem = {"application/problem+json": {"schema": schemas.of(Problem, "serialization")}}
     operation: dict[str, Any] = {
-        "tags": [function.removesuffix("_api")],
+        "tags": [path.split("/")[1]],
         "operationId": f"{function}_{route.run.__name__}",
         "summary": told.splitlines()[0],
         "description": roles,

@@ -59,5 +59,6 @@ def test_the_page_carries_its_scripts_and_asks_no_other_host():
     assert answer["headers"]["content-type"].startswith("text/html")
     assert "SwaggerUIBundle" in answer["body"]
     assert "src='http" not in answer["body"]
+    assert "format=json" not in answer["body"]
     assert "default-src 'none'" in answer["headers"]["content-security-policy"]
     assert len(answer["body"]) < 6 * 1024 * 1024  # what a function may answer

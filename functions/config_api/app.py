@@ -10,11 +10,13 @@ handler = Api()
 
 @handler.route("GET /config/{key}", roles=frozenset({"manager", "admin"}), answers=Entry)
 def get(call: Call[Nothing, Nothing]) -> Answer:
+    """One key, with its default where nobody has decided."""
     with tenant_transaction(call.caller) as tx:
         return Answer(config.get(tx, call.event["pathParameters"]["key"]))
 
 
 @handler.route("PUT /config/{key}", roles=frozenset({"admin"}), body=NewValue, answers=Entry)
 def put(call: Call[NewValue, Nothing]) -> Answer:
+    """Decides a key; each has its own type."""
     with tenant_transaction(call.caller) as tx:
         return Answer(config.put(tx, call.event["pathParameters"]["key"], call.body))

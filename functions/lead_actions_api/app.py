@@ -12,6 +12,7 @@ handler = Api()
 
 @handler.route("PUT /leads/{lead_id}/tags/{tag}", roles=PEOPLE, answers=Lead)
 def add_tag(call: Call[Nothing, Nothing]) -> Answer:
+    """One tag more; one that is there stays."""
     with tenant_transaction(call.caller) as tx:
         lead = leads.add_tag(tx, call.id("lead_id"), _tag(call))
     return Answer(lead, headers={"etag": lead.etag})
@@ -19,6 +20,7 @@ def add_tag(call: Call[Nothing, Nothing]) -> Answer:
 
 @handler.route("DELETE /leads/{lead_id}/tags/{tag}", roles=PEOPLE, answers=Lead)
 def remove_tag(call: Call[Nothing, Nothing]) -> Answer:
+    """One tag less."""
     with tenant_transaction(call.caller) as tx:
         lead = leads.remove_tag(tx, call.id("lead_id"), _tag(call))
     return Answer(lead, headers={"etag": lead.etag})
@@ -31,6 +33,7 @@ def _tag(call: Call[Nothing, Nothing]) -> str:
 
 @handler.route("POST /leads/{lead_id}/restore", roles=PEOPLE, answers=Lead)
 def restore(call: Call[Nothing, Nothing]) -> Answer:
+    """Brings a deleted lead back, where its number is free and not listed."""
     with tenant_transaction(call.caller) as tx:
         lead = leads.restore(tx, call.id("lead_id"))
     return Answer(lead, headers={"etag": lead.etag})

@@ -1,25 +1,17 @@
 """HTTP: leads."""
 
-from typing import Literal
-
 from leadline import leads
 from leadline.api import PEOPLE, Answer, Api, Call, Nothing
 from leadline.db import Transaction, tenant_transaction
-from leadline.inputs import Input
-from leadline.leads import CountedPage, Lead, LeadChange, LeadQuery, NewLead
+from leadline.leads import CountedPage, CreateQuery, Lead, LeadChange, LeadQuery, NewLead
 from leadline.pages import Page
 
 handler = Api()
 
 
-class CreateQuery(Input):
-    """What to do where the number has a lead already: refuse (the default), or update that lead."""
-
-    on_duplicate: Literal["refuse", "update"] = "refuse"
-
-
 @handler.route("POST /leads", roles=PEOPLE, body=NewLead, query=CreateQuery, answers=Lead)
 def create(call: Call[NewLead, CreateQuery]) -> Answer:
+    """A new lead; a number in any usual spelling is enough."""
     with tenant_transaction(call.caller) as tx:
         return call.once(tx, lambda: _create(tx, call))
 
@@ -32,12 +24,14 @@ def _create(tx: Transaction, call: Call[NewLead, CreateQuery]) -> Answer:
 
 @handler.route("GET /leads", roles=PEOPLE, query=LeadQuery, answers=CountedPage | Page[Lead])
 def page(call: Call[Nothing, LeadQuery]) -> Answer:
+    """Leads by filters, in an order, page by page."""
     with tenant_transaction(call.caller) as tx:
         return Answer(leads.page(tx, call.query))
 
 
 @handler.route("GET /leads/{lead_id}", roles=PEOPLE, answers=Lead)
 def get(call: Call[Nothing, Nothing]) -> Answer:
+    """One lead, with its version as ETag."""
     with tenant_transaction(call.caller) as tx:
         lead = leads.get(tx, call.id("lead_id"))
     return Answer(lead, headers={"etag": lead.etag})
@@ -45,6 +39,7 @@ def get(call: Call[Nothing, Nothing]) -> Answer:
 
 @handler.route("PATCH /leads/{lead_id}", roles=PEOPLE, body=LeadChange, answers=Lead)
 def change(call: Call[LeadChange, Nothing]) -> Answer:
+    """Changes the fields that are given, of the version in If-Match."""
     version = call.version()
     with tenant_transaction(call.caller) as tx:
         lead = leads.change(tx, call.id("lead_id"), call.body, version)
@@ -53,6 +48,7 @@ def change(call: Call[LeadChange, Nothing]) -> Answer:
 
 @handler.route("DELETE /leads/{lead_id}", roles=PEOPLE)
 def delete(call: Call[Nothing, Nothing]) -> Answer:
+    """Deletes the version in If-Match; the row and its history stay."""
     version = call.version()
     with tenant_transaction(call.caller) as tx:
         leads.delete(tx, call.id("lead_id"), version)

@@ -49,4 +49,5 @@ def docs(call: Call[Nothing, Nothing]) -> Answer:
         oauth2_config=None,
         persist_authorization=False,
     )
-    return Answer(page, headers=PAGE)
+    # Its own link to the document is for Powertools' resolver; ours has an address of its own.
+    return Answer(page.replace('currentUrl.pathname + "?format=json"', '"/openapi.json"'), headers=PAGE)

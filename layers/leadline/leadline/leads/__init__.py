@@ -16,12 +16,13 @@ from leadline.leads.changes import (
 )
 from leadline.leads.history import AuditEntry, StatusChange, TimelineItem, audit, status_history, timeline
 from leadline.leads.listing import CountedPage, LeadQuery, page
-from leadline.leads.shapes import Lead, LeadChange, NewLead, Status
+from leadline.leads.shapes import CreateQuery, Lead, LeadChange, NewLead, Status
 
 __all__ = [
     "AuditEntry",
     "BadTag",
     "CountedPage",
+    "CreateQuery",
     "DuplicateLead",
     "Lead",
     "LeadChange",

@@ -83,6 +83,12 @@ class NewLead(_Described):
     change_reason: Word | None = None
 
 
+class CreateQuery(Input):
+    """What to do where the number has a lead already: refuse (the default), or update that lead."""
+
+    on_duplicate: Literal["refuse", "update"] = "refuse"
+
+
 class LeadChange(_Described):
     """What to change of a lead: only the fields that are given; null empties a field.
 
