@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pytest
 
 from leadline import migrations
 from leadline.migrations import MigrationError
+from local import postgres
 from local.postgres import Server
 
 ROOT = Path(__file__).parent.parent
@@ -392,10 +392,18 @@ def test_adopt_refuses_a_number_that_no_file_has(dsn: str, write: Write) -> None
         migrations.up(dsn, write(PEOPLE), adopt=2)
 
 
-@pytest.mark.skipif(shutil.which("psql") is None, reason="no psql on the PATH")
 def test_a_file_applied_with_psql_can_be_adopted(dsn: str, write: Write) -> None:
     folder = write(PEOPLE)
-    psql = ["psql", dsn, "-q", "-1", "-v", "ON_ERROR_STOP=1", "-f", folder / "001_first.sql"]
+    psql = [
+        postgres.installation()[0] / "bin" / "psql",
+        dsn,
+        "-q",
+        "-1",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-f",
+        folder / "001_first.sql",
+    ]
     subprocess.run(psql, check=True)
     assert run(dsn, "up", "--adopt", "001", "--directory", folder).stdout == "adopted 001_first\n"
 
