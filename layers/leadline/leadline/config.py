@@ -1,13 +1,14 @@
 """What an organization has decided for itself; a key that is absent has the default written here."""
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from phonenumbers import SUPPORTED_REGIONS
 from psycopg.types.json import Jsonb
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError
 
 from leadline.db import Transaction, fetch_one
@@ -68,7 +69,8 @@ class NewValue(Input):
     value: Any
 
 
-class Entry(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Entry:
     """A key with its value; one that nobody has decided has its default, and no time."""
 
     key: str

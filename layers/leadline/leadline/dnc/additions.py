@@ -140,7 +140,7 @@ def enter(tx: Transaction, new: NewEntry) -> tuple[Entry, bool]:
     lock_number(tx, wanted.phone_number)
     (row,) = write(tx, [wanted], sql.SQL("{}, is_new").format(ENTRY_COLUMNS)).fetchall()
     is_new: bool = row.pop("is_new")
-    return Entry.model_construct(**row), is_new
+    return Entry(**row), is_new
 
 
 def write(tx: Transaction, additions: Sequence[Addition], answer: sql.Composable) -> Cursor[DictRow]:

@@ -1,9 +1,10 @@
 """Asking whether numbers are listed: one, or up to ten thousand at once."""
 
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from leadline import config, phone
 from leadline.db import Transaction
@@ -28,14 +29,16 @@ class Check(Input):
     phone_numbers: Annotated[list[Spelling], Field(min_length=1, max_length=MOST_NUMBERS)] | None = None
 
 
-class CheckError(BaseModel):
+@dataclass(frozen=True, slots=True)
+class CheckError:
     """Why an input is no number that could be looked up."""
 
     code: str
     detail: str
 
 
-class CheckItem(BaseModel):
+@dataclass(frozen=True, slots=True)
+class CheckItem:
     """What is known of one input; for one with an `error` nothing is, and it must not be contacted."""
 
     input: Spelling
@@ -48,7 +51,8 @@ class CheckItem(BaseModel):
     error: CheckError | None = None
 
 
-class CheckAnswer(BaseModel):
+@dataclass(frozen=True, slots=True)
+class CheckAnswer:
     """One item for each input, in the order of the inputs."""
 
     items: list[CheckItem]
@@ -71,9 +75,7 @@ def check(tx: Transaction, asked: Check) -> CheckAnswer:
         {"numbers": [item.phone_number for item in items if item.phone_number]},
     ).fetchall()
     listed = {row["phone_number"]: row for row in rows}
-    return CheckAnswer.model_construct(
-        items=[item.model_copy(update=listed.get(item.phone_number or "")) for item in items]
-    )
+    return CheckAnswer(items=[replace(item, **listed.get(item.phone_number or "", {})) for item in items])
 
 
 def _read(spelling: Spelling, region: str) -> CheckItem:
@@ -82,6 +84,6 @@ def _read(spelling: Spelling, region: str) -> CheckItem:
             raise BadPhone("Write the number as text.")
         number = phone.normalise(spelling, region)
     except BadPhone as bad:
-        error = CheckError.model_construct(code=bad.code, detail=bad.detail)
-        return CheckItem.model_construct(input=spelling, error=error)
-    return CheckItem.model_construct(input=spelling, phone_number=number, listed=False)
+        error = CheckError(code=bad.code, detail=bad.detail)
+        return CheckItem(input=spelling, error=error)
+    return CheckItem(input=spelling, phone_number=number, listed=False)

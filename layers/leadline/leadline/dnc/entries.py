@@ -1,5 +1,6 @@
 """Entries as they are stored, listed and exported."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -7,7 +8,7 @@ from uuid import UUID
 
 from psycopg import Cursor, sql
 from psycopg.rows import kwargs_row
-from pydantic import AfterValidator, AwareDatetime, BaseModel
+from pydantic import AfterValidator, AwareDatetime
 from pydantic_core import PydanticCustomError, to_json
 
 from leadline import sheets
@@ -42,7 +43,8 @@ def _reasons(listed: str) -> str:
 Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
-class Entry(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Entry:
     """A number on the list, or one that was; one with `removed_at` counts no more."""
 
     id: UUID
@@ -75,7 +77,8 @@ class ExportQuery(_Filters):
     cursor: str | None = None
 
 
-class Export(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Export:
     """One page of the export, and the address of the next."""
 
     text: str
@@ -90,7 +93,7 @@ ENTRY_COLUMNS = sql.SQL(
 
 def entries(tx: Transaction) -> Cursor[Entry]:
     """A cursor whose rows are entries."""
-    return tx.cursor(row_factory=kwargs_row(Entry.model_construct))
+    return tx.cursor(row_factory=kwargs_row(Entry))
 
 
 def page(tx: Transaction, query: EntryQuery) -> Page[Entry]:

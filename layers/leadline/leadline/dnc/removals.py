@@ -109,7 +109,7 @@ def expired(tx: Transaction) -> list[Expired]:
         """,
         {"at_once": HANDED_OVER_AT_ONCE},
     ).fetchall()
-    return [Expired.model_construct(**row) for row in rows]
+    return [Expired(**row) for row in rows]
 
 
 def lift(tx: Transaction, entry_ids: list[UUID]) -> None:

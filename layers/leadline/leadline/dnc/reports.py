@@ -1,5 +1,6 @@
 """The compliance report of a period."""
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
@@ -25,7 +26,8 @@ class ReportQuery(Input):
     last: date = Field(alias="to")
 
 
-class Additions(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Additions:
     """How often numbers were added for one reason from one source."""
 
     reason: Reason
@@ -33,7 +35,8 @@ class Additions(BaseModel):
     count: int
 
 
-class NamedRemoval(BaseModel):
+@dataclass(frozen=True, slots=True)
+class NamedRemoval:
     """An entry that ended other than by expiry, and why; without its number, which its entry has."""
 
     id: UUID
@@ -44,7 +47,8 @@ class NamedRemoval(BaseModel):
     with_consent: bool
 
 
-class OptOuts(BaseModel):
+@dataclass(frozen=True, slots=True)
+class OptOuts:
     """Opt-outs of persons, and how long they took from the person's words to their effect here."""
 
     channel: str
@@ -55,7 +59,8 @@ class OptOuts(BaseModel):
     longest_seconds: float
 
 
-class Reviews(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Reviews:
     """Decisions in the period, and uncertain opt-outs of the period that nobody has decided yet."""
 
     confirmed: int
@@ -140,9 +145,9 @@ def report(tx: Transaction, query: ReportQuery) -> Report:
     return Report.model_construct(
         first=query.first,
         last=query.last,
-        additions=[Additions.model_construct(**row) for row in additions],
+        additions=[Additions(**row) for row in additions],
         **ended,
-        removals=[NamedRemoval.model_construct(**row) for row in removals],
-        opt_outs=[OptOuts.model_construct(**row) for row in opt_outs],
-        reviews=Reviews.model_construct(**reviews),
+        removals=[NamedRemoval(**row) for row in removals],
+        opt_outs=[OptOuts(**row) for row in opt_outs],
+        reviews=Reviews(**reviews),
     )

@@ -1,11 +1,11 @@
 """Uncertain opt-outs: they suppress at once, and a person decides whether they were meant."""
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, LiteralString
 from uuid import UUID
 
 from psycopg.rows import kwargs_row
-from pydantic import BaseModel
 
 from leadline.db import Transaction
 from leadline.dnc.additions import Channel, lock_number
@@ -26,7 +26,8 @@ class Decision(Input):
     reason: Word
 
 
-class WaitingOptOut(BaseModel):
+@dataclass(frozen=True, slots=True)
+class WaitingOptOut:
     """An uncertain opt-out that waits for a decision, in force meanwhile."""
 
     id: UUID
@@ -40,7 +41,8 @@ class WaitingOptOut(BaseModel):
     due_on: date
 
 
-class Review(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Review:
     """A decision, and whether the number is listed after it."""
 
     id: UUID
@@ -55,7 +57,7 @@ def waiting(tx: Transaction, query: PageQuery) -> Page[WaitingOptOut]:
     """Uncertain opt-outs without a decision, longest waiting first. Raises BadCursor."""
     honoured_at, event_id = position(query.cursor, "reviews", (datetime.fromisoformat, UUID))
     rows = (
-        tx.cursor(row_factory=kwargs_row(WaitingOptOut.model_construct))
+        tx.cursor(row_factory=kwargs_row(WaitingOptOut))
         .execute(
             """
             select
@@ -101,7 +103,7 @@ def review(tx: Transaction, event_id: UUID, decision: Decision) -> Review:
     row = kept.fetchone()
     if row is None:
         raise AlreadyReviewed
-    return Review.model_construct(phone_number=number, **row, **listed.fetchall()[0])
+    return Review(phone_number=number, **row, **listed.fetchall()[0])
 
 
 def _take_back(tx: Transaction, number: str) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from psycopg import sql
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from leadline import config, sheets
@@ -26,7 +26,8 @@ class NotAList(Refused):
     """Send a JSON list of entries, or text/csv with a header."""
 
 
-class RefusedRow(BaseModel):
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
     """A row that was not taken; the first row after a CSV's header is 1, and so is the first of a list."""
 
     row: int
@@ -35,7 +36,8 @@ class RefusedRow(BaseModel):
     detail: str
 
 
-class Taken(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Taken:
     """What became of the rows; `refused` names the first 20,000 that were not taken, `refused_count` counts all."""
 
     rows: int
@@ -62,7 +64,7 @@ def take(tx: Transaction, raw: bytes, *, is_csv: bool) -> Taken:
     found = _judge(rows, config.read(tx), datetime.now(UTC))
     lock_numbers(tx, [one.phone_number for one in found.additions])
     (counts,) = write(tx, found.additions, COUNTS).fetchall()
-    return Taken.model_construct(
+    return Taken(
         rows=len(rows),
         added=counts["added"],
         listed_already=len(found.additions) - counts["added"],

@@ -17,7 +17,8 @@ from leadline.pages import Page, PageQuery, cut, instant, position
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
 
-class AuditEntry(BaseModel):
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
     """One field of a lead changed once."""
 
     id: UUID
@@ -31,7 +32,8 @@ class AuditEntry(BaseModel):
     changed_at: datetime
 
 
-class StatusChange(BaseModel):
+@dataclass(frozen=True, slots=True)
+class StatusChange:
     """A lead came into a status, from another or, at its beginning, from none."""
 
     id: UUID

@@ -2,13 +2,14 @@
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from psycopg import Cursor, sql
 from psycopg.rows import kwargs_row
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from leadline.config import Country
@@ -104,7 +105,8 @@ class LeadChange(_Described):
         return self.model_dump(include=self.model_fields_set - {"change_reason"})
 
 
-class Lead(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Lead:
     """A lead as it is stored and answered."""
 
     id: UUID
@@ -156,7 +158,7 @@ SEEN = sql.SQL(
 
 def cursor(tx: Transaction) -> Cursor[Lead]:
     """A cursor whose rows are leads; its statement answers LEAD_COLUMNS."""
-    return tx.cursor(row_factory=kwargs_row(Lead.model_construct))
+    return tx.cursor(row_factory=kwargs_row(Lead))
 
 
 def select(tx: Transaction, lead_id: UUID) -> Cursor[Lead]:
