@@ -48,27 +48,27 @@ def explained(tx, statement, values=None) -> str:
 )
 def test_each_order_is_read_from_its_index_where_the_page_goes_on(at_size, sort, filters, index):
     order = listing.ORDERS[sort]
-    where = listing._conditions(filters)
-    page = sql.SQL("select {columns} from leads where {where} and {after} order by {by} limit 51")
-    values = listing._values(filters, None)
-    first = page.format(columns=listing.LEAD_COLUMNS, where=where, after=sql.SQL("true"), by=order.by)
-    lead = listing.cursor(at_size).execute(first, values).fetchall()[-1]
+    values = {"limit": 50, **listing._values(filters, None)}
+    lead = listing.cursor(at_size).execute(listing.page_of(filters, order), values).fetchall()[-1]
     values |= {f"after_{place}": part for place, part in enumerate(order.key(lead))}
-    plan = explained(
-        at_size, page.format(columns=listing.LEAD_COLUMNS, where=where, after=order.after, by=order.by), values
-    )
+    plan = explained(at_size, listing.page_of(filters, order, goes_on=True), values)
     assert f"using {index} on leads" in plan, plan
     assert "Sort" not in plan, plan
     assert "ROW(" in plan.split("Index Cond:")[1].splitlines()[0], plan
 
 
+@pytest.mark.parametrize("sort", listing.ORDERS)
 @pytest.mark.parametrize(
-    ("filters", "index"), [({"tags_all": ["tag7"]}, "leads_by_tag"), ({"name": "ferbelson"}, "leads_by_name")]
+    ("filters", "index"), [({"tags_all": ["rare"]}, "leads_by_tag"), ({"name": "ferbelson"}, "leads_by_name")]
 )
-def test_tags_and_names_are_found_by_their_index(at_size, filters, index):
-    where = listing._conditions(filters)
-    plan = explained(at_size, sql.SQL("select id from leads where {}").format(where), listing._values(filters, None))
-    assert f"Bitmap Index Scan on {index}" in plan, plan
+def test_tags_and_names_are_found_by_their_index_and_only_the_page_is_read_again(at_size, filters, index, sort):
+    values = {"limit": 50, "cap": 10_000, **listing._values(filters, None)}
+    page = explained(at_size, listing.page_of(filters, listing.ORDERS[sort]), values)
+    assert f"Bitmap Index Scan on {index}" in page, page
+    assert "Limit" in page.split("InitPlan 3")[1].split("->")[1], page
+    assert "Index Scan using leads_pkey on leads " in page, page
+    count = explained(at_size, listing.count_of(filters), values)
+    assert f"Bitmap Index Scan on {index}" in count, count
 
 
 def test_a_number_is_found_by_its_index(at_size):

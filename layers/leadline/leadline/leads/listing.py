@@ -159,27 +159,22 @@ FILTERS = {
     "created_to": sql.SQL("created_at <= %(created_to)s"),
     "last_contact_from": sql.SQL("last_contact_date >= %(last_contact_from)s"),
     "last_contact_to": sql.SQL("last_contact_date <= %(last_contact_to)s"),
-}
-# What row-level security keeps from its index on the table itself.
-CANDIDATES = {
     "tags_any": sql.SQL("tags && %(tags_any)s"),
     "tags_all": sql.SQL("tags @> %(tags_all)s"),
     "name": sql.SQL("full_name like '%%' || lower(%(name)s) || '%%'"),
 }
+# What row-level security keeps from its index on the table: this is asked of the view, which has every column that is
+# filtered or sorted by.
+OF_CANDIDATES = {"tags_any", "tags_all", "name"}
 
 
-def _conditions(given: dict[str, Any]) -> sql.Composed:
-    """Of the filters that are given, and no others."""
+def _among(given: dict[str, Any]) -> sql.Composed:
+    """The table or the view, and the conditions of the filters that are given, and of no others."""
     conditions: list[sql.Composable] = [sql.SQL("deleted_at is null"), SEEN]
     conditions += [_one_of(name, given[name]) for name in SEVERAL if name in given]
     conditions += [condition for name, condition in FILTERS.items() if name in given]
-    if candidates := [condition for name, condition in CANDIDATES.items() if name in given]:
-        conditions.append(
-            sql.SQL("id = any (array(select id from lead_candidates where {}))").format(
-                sql.SQL(" and ").join(candidates)
-            )
-        )
-    return sql.SQL(" and ").join(conditions)
+    source = sql.SQL("lead_candidates") if given.keys() & OF_CANDIDATES else sql.SQL("leads")
+    return sql.SQL("{} where {}").format(source, sql.SQL(" and ").join(conditions))
 
 
 def _one_of(column: LiteralString, values: list[Any]) -> sql.Composed:
@@ -208,6 +203,28 @@ def _is_day(value: object) -> bool:
 # Query --------------------------------------------------------------------------------------------------------------
 
 
+def page_of(given: dict[str, Any], order: Order, *, goes_on: bool = False) -> sql.Composed:
+    """The statement that reads a page and one lead more, from the start or after a cursor's place."""
+    in_view = bool(given.keys() & OF_CANDIDATES)
+    page = sql.SQL("select {columns} from {among} and {after} order by {by} limit %(limit)s + 1").format(
+        columns=sql.SQL("id") if in_view else LEAD_COLUMNS,
+        among=_among(given),
+        after=order.after if goes_on else sql.SQL("true"),
+        by=order.by,
+    )
+    if not in_view:
+        return page
+    # The page is cut in the view, and no more than that is read again under row-level security.
+    return sql.SQL("select {columns} from leads where id = any (array({ids})) order by {by}").format(
+        columns=LEAD_COLUMNS, ids=page, by=order.by
+    )
+
+
+def count_of(given: dict[str, Any]) -> sql.Composed:
+    """The statement that counts, up to one more than the cap."""
+    return sql.SQL("select count(*) from (select from {among} limit %(cap)s + 1) as found").format(among=_among(given))
+
+
 def page(tx: Transaction, query: LeadQuery) -> Page[Lead]:
     """Leads by the query's filters, in its order; a CountedPage where it asks for a count. Raises BadCursor.
 
@@ -220,24 +237,10 @@ def page(tx: Transaction, query: LeadQuery) -> Page[Lead]:
     name = f"leads {query.sort} {filters}"
     after = position(query.cursor, name, order.parts)
     zone = ZoneInfo(config.read(tx).time_zone) if any(map(_is_day, given.values())) else None
-    where = _conditions(given)
     values = {"limit": query.limit, "cap": COUNT_CAP, **_values(given, zone)}
-    found = cursor(tx).execute(
-        sql.SQL("select {columns} from leads where {where} and {after} order by {by} limit %(limit)s + 1").format(
-            columns=LEAD_COLUMNS, where=where, after=order.after if query.cursor else sql.SQL("true"), by=order.by
-        ),
-        values | {f"after_{place}": part for place, part in enumerate(after)},
-    )
-    counted = (
-        tx.execute(
-            sql.SQL("select count(*) from (select from leads where {where} limit %(cap)s + 1) as found").format(
-                where=where
-            ),
-            values,
-        )
-        if query.count
-        else None
-    )
+    values |= {f"after_{place}": part for place, part in enumerate(after)}
+    found = cursor(tx).execute(page_of(given, order, goes_on=query.cursor is not None), values)
+    counted = tx.execute(count_of(given), values) if query.count else None
     leads = cut(found.fetchall(), query.limit, name, order.key)
     if counted is None:
         return leads
