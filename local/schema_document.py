@@ -42,9 +42,9 @@ What follows from it here:
 - An index begins with `organization_id`, or with `tenant_id, organization_id` where it serves their foreign key too:
   these comparisons are the policy's own.
 - Choices are text with a CHECK, not an enum; what is compared without regard to case is stored in lower case.
-- Tags and parts of names are searched in the view `lead_candidates`, which answers the ids of one page, and its rows are
-  read again under the policy: `where id = any (array(select id from lead_candidates where tags @> $1 order by created_at
-  desc, id desc limit $2)) order by created_at desc, id desc`. The array matters: with
+- Tags and parts of names are searched in the view `lead_candidates`, which answers the ids of a page, to be read again
+  under the policy: `where id = any (array(select id from lead_candidates where tags @> $1 order by created_at desc,
+  id desc limit $2)) order by created_at desc, id desc`. The array matters: with
   `id in (select ...)` the planner takes the policy's comparison over to the view, and the tag is only a filter again.
 - Lists page by key, `(created_at, id) < ($1, $2)`, never by offset, and a count stops at a cap.
 - The policy is bare, `organization_id = current_setting('app.current_org_id')::uuid`: the planner estimates it well,

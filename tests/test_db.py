@@ -1,9 +1,14 @@
 """The two doors to the database."""
 
+import json
+
 import psycopg
 import pytest
 from botocore.session import get_session
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg.pq import TransactionStatus
+from psycopg.types.json import Jsonb
 
 from leadline import db
 from leadline.db import fetch_one, system_transaction, tenant_transaction
@@ -157,3 +162,25 @@ def test_a_database_that_does_not_answer_is_busy_and_the_log_says_why(organizati
     with pytest.raises(Busy), tenant_transaction(organization.caller()):
         pass
     assert "Connection refused" in logged()
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text('aé🔥\\"', max_size=3), inner),
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=JSON)
+def test_json_is_read_as_python_itself_reads_it(organization, value):
+    with tenant_transaction(organization.caller()) as tx:
+        row = fetch_one(
+            tx,
+            "select value, value::text as text from (select %(value)s::jsonb as value) as one",
+            {"value": Jsonb(value)},
+        )
+    assert repr(row["value"]) == repr(json.loads(row["text"]))

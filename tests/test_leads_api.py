@@ -1,6 +1,7 @@
 """Leads over HTTP: the function's handler with API Gateway's events, against the real database."""
 
 import base64
+import dataclasses
 import json
 import time
 import uuid
@@ -11,8 +12,10 @@ from functions.lead_history_api.app import handler as history
 from functions.leads_api.app import handler
 from leadline import db
 from leadline.db import Caller, tenant_transaction
+from leadline.leads import Lead
+from leadline.leads.shapes import LEAD_COLUMNS
 from tests.calling import caller
-from tests.leads import NUMBER, audit, change, create, list_number
+from tests.leads import NUMBER, audit, change, create, get, list_number
 
 
 @pytest.fixture
@@ -542,3 +545,21 @@ def test_a_lock_that_does_not_come_is_a_503_and_nothing_is_changed(agent, organi
     assert (reply.status, reply.code) == (503, "busy")
     assert create(agent).status == 201
     db._connection.close()
+
+
+def test_the_columns_of_a_lead_stand_in_the_order_of_its_fields():
+    """Rows become leads by position."""
+    assert LEAD_COLUMNS.as_string().split(", ") == [field.name for field in dataclasses.fields(Lead)]
+
+
+def test_an_object_as_deep_as_is_taken_can_be_read_again(agent):
+    """Taking JSON and reading it have each a limit of their own, and no lead may fall between the two."""
+    taken = 0
+    for depth in range(1, 300):
+        deep = json.loads('{"a":' * depth + "1" + "}" * depth)
+        reply = create(agent, phone_number=f"+1415{2_000_000 + depth}", source_metadata=deep)
+        if reply.status != 201:
+            break
+        taken = depth
+        assert get(agent, reply.body).body["source_metadata"] == deep
+    assert 100 < taken < 299

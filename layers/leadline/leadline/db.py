@@ -5,6 +5,7 @@ import select
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -12,9 +13,11 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_loads
+from pydantic_core import from_json
 
 from leadline import settings
-from leadline.errors import Busy, NotAMember
+from leadline.errors import Busy, LeadlineError, NotAMember
 
 Transaction = psycopg.Connection[DictRow]
 
@@ -97,7 +100,11 @@ def _transaction(*, pipelined: bool) -> Generator[Transaction]:
         # An autocommit connection, and BEGIN as a statement: psycopg's own would cost a round trip each.
         with conn.pipeline() if pipelined and settings.pipelining() else nullcontext():
             conn.execute("begin")
-            yield conn
+            try:
+                yield conn
+            except LeadlineError:
+                conn.execute("rollback")  # travels with the end of the pipeline: a refusal costs no trip more
+                raise
             committing = True
             conn.execute("commit")
     except psycopg.Error as error:
@@ -138,6 +145,8 @@ def _open() -> Transaction:
         except psycopg.OperationalError as error:
             logging.getLogger("leadline").error("database unreachable", extra={"detail": str(error)})
             raise Busy from None
+        # Three times as fast as json.loads, which takes most of the time of reading a page of leads.
+        set_json_loads(partial(from_json, cache_strings="keys"), _connection)
     return _connection
 
 

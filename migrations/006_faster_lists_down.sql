@@ -1,6 +1,10 @@
--- Gives the candidates view back its first columns; a view's columns go only with the view.
+-- Gives the candidates view back its first columns (a view's columns go only with the view), and the function its first form.
 
 set local role leadline_owner;
+
+create or replace function sees_only_leads_of() returns uuid
+language sql stable parallel safe set search_path = pg_catalog, pg_temp
+return nullif(current_setting('app.sees_only_leads_of', true), '')::uuid;
 
 grant leadline_finder to current_user;
 comment on column lead_candidates.deleted_at is null; -- fails where the columns are not there
