@@ -3,7 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from psycopg import sql
+from psycopg import Cursor, sql
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from leadline import config, dnc, phone
@@ -72,11 +73,13 @@ def create(tx: Transaction, new: NewLead, *, update_duplicate: bool = False) -> 
         "source_metadata": Jsonb(new.source_metadata),
         "custom_fields": Jsonb({name: value for name, value in new.custom_fields.items() if value is not None}),
     }
-    lead = cursor(tx).execute(statement, values).fetchone()
+    inserted = cursor(tx).execute(statement, values)
+    facts = _facts(tx, number, new.user_id)  # travels with the insert, so that a refusal knows why without asking again
+    lead = inserted.fetchone()
     if lead is not None:
         _record_assignment(tx, lead, from_user=None, reason="created with this owner")
         return lead, True
-    refusal, seen = _why_refused(tx, number, new.user_id)
+    refusal, seen = _why_refused(facts)
     if update_duplicate and isinstance(refusal, DuplicateLead) and seen:
         given = LeadChange.model_validate(new.model_dump(include=new.model_fields_set - {"phone_number"}))
         return change(tx, UUID(refusal.members["lead_id"]), given), False
@@ -162,7 +165,7 @@ def restore(tx: Transaction, lead_id: UUID) -> Lead:
     row = deleted.fetchone()
     if row is None:
         raise NotFound
-    refusal, _ = _why_refused(tx, row["phone_number"], None)
+    refusal, _ = _why_refused(_facts(tx, row["phone_number"], None))
     raise refusal
 
 
@@ -235,10 +238,12 @@ def _update(tx: Transaction, before: Lead, fields: dict[str, Any], version: int 
     }
     after = cursor(tx).execute(statement, conditions | _new_values(fields)).fetchone()
     if after is None:
-        if get(tx, before.id).version != before.version:
-            raise VersionMismatch
-        refusal, _ = _why_refused(tx, number if must_be_callable else None, fields.get("user_id"), before.id)
-        raise refusal
+        left = select(tx, before.id)
+        facts = _facts(tx, number if must_be_callable else None, fields.get("user_id"), before.id)
+        lead = left.fetchone()
+        if lead is None:
+            raise NotFound
+        raise VersionMismatch if lead.version != before.version else _why_refused(facts)[0]
     # A lead in dnc has its number listed, whichever of the two was changed: the person opted out, not the number.
     if after.status == "dnc" and ("status" in fields or number != before.phone_number):
         dnc.add(tx, number, reason="lead_requested", source="lead_status")
@@ -261,12 +266,12 @@ def _new_values(fields: dict[str, Any]) -> dict[str, Any]:
     return values | {"emptied": [name for name, value in custom.items() if value is None]}
 
 
-def _why_refused(
+def _facts(
     tx: Transaction, number: str | None, user_id: UUID | None, except_lead: UUID | None = None
-) -> tuple[LeadlineError, bool]:
-    """Which condition of a write did not hold, and whether the caller sees the lead that has the number.
+) -> Cursor[DictRow]:
+    """What could keep a number from being a lead's, read under its lock, not fetched yet.
 
-    Read under the same lock; `number` is the one that would have become callable.
+    `number` is the one that would have become callable.
     """
     statement = sql.SQL(
         """
@@ -280,13 +285,17 @@ def _why_refused(
             and other.id is distinct from %(except_lead)s
         """
     ).format(seen=SEEN)
-    values = {"number": number, "user_id": user_id, "except_lead": except_lead}
-    (facts,) = tx.execute(statement, values).fetchall()
-    if facts["listed"]:
+    return tx.execute(statement, {"number": number, "user_id": user_id, "except_lead": except_lead})
+
+
+def _why_refused(facts: Cursor[DictRow]) -> tuple[LeadlineError, bool]:
+    """Which condition of a write did not hold, and whether the caller sees the lead that has the number."""
+    (found,) = facts.fetchall()
+    if found["listed"]:
         return dnc.OnDncList(field="phone_number"), False
-    if facts["duplicate"]:
-        return DuplicateLead(field="phone_number", lead_id=str(facts["duplicate"])), facts["seen"]
-    if not facts["owner_known"]:
+    if found["duplicate"]:
+        return DuplicateLead(field="phone_number", lead_id=str(found["duplicate"])), found["seen"]
+    if not found["owner_known"]:
         return UnknownMember(field="user_id"), False
     return VersionMismatch(), False
 
