@@ -170,9 +170,10 @@ OF_CANDIDATES = {"tags_any", "tags_all", "name"}
 
 def _among(given: dict[str, Any]) -> sql.Composed:
     """The table or the view, and the conditions of the filters that are given, and of no others."""
-    conditions: list[sql.Composable] = [sql.SQL("deleted_at is null"), SEEN]
+    conditions: list[sql.Composable] = [sql.SQL("deleted_at is null")]
     conditions += [_one_of(name, given[name]) for name in SEVERAL if name in given]
     conditions += [condition for name, condition in FILTERS.items() if name in given]
+    conditions.append(SEEN)  # last: of equal cost, conditions are tried as they stand, and few rows get that far
     source = sql.SQL("lead_candidates") if given.keys() & OF_CANDIDATES else sql.SQL("leads")
     return sql.SQL("{} where {}").format(source, sql.SQL(" and ").join(conditions))
 
