@@ -8,11 +8,12 @@ import datetime
 import logging
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 
-from bench import leads
+from bench import calls, leads, starts
 from local import postgres, seed
 from local.template import ROOT
 
@@ -35,29 +36,39 @@ def main() -> None:
     logging.disable(logging.CRITICAL)  # a line of log for each call is the terminal's time, not ours
 
     now = datetime.datetime.now(datetime.UTC)
-    lines = [
-        f"# {now:%Y-%m-%d}: {max(LEADS, there):,} leads in {seed.ORGANIZATIONS} organizations",
-        "",
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()};"
-        f" medians of {leads.RUNS}, interleaved.",
-        "",
-        "| query | under row-level security, ms | without, explicit organization, ms | ratio (at most 1.3) |",
-        "|---|---|---|---|",
-    ]
-    for name, mine, floor in leads.under_row_level_security(server.dsn("app"), server.dsn("superuser")):
-        lines.append(f"| {name} | {mine:.2f} | {floor:.2f} | {mine / floor:.2f} |")
-    lines += [
-        "",
-        "| call | through the handler, ms | bare psycopg, same SQL and envelope, ms | ratio (at least 0.7) |",
-        "|---|---|---|---|",
-    ]
-    for name, mine, floor in leads.through_the_handler(server.dsn("app")):
-        lines.append(f"| {name} | {mine:.2f} | {floor:.2f} | {floor / mine:.2f} |")
-    text = "\n".join([*lines, ""])
+    title = f"# {now:%Y-%m-%d}: {max(LEADS, there):,} leads in {seed.ORGANIZATIONS} organizations"
+    text = "\n".join([title, "", *_report(server), ""])
     print(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{now:%Y-%m-%d}.md").write_text(text)
     postgres.stop(data)
+
+
+def _report(server: postgres.Server) -> Iterator[str]:
+    app = server.dsn("app")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    yield f"{machine}; medians of {leads.RUNS}, interleaved."
+    yield from _header(
+        "query", "under row-level security, ms", "without, explicit organization, ms", "ratio (at most 1.3)"
+    )
+    for name, mine, floor in leads.under_row_level_security(app, server.dsn("superuser")):
+        yield f"| {name} | {mine:.2f} | {floor:.2f} | {mine / floor:.2f} |"
+    yield from _header(
+        "call", "through the handler, ms", "bare psycopg, same SQL and envelope, ms", "ratio (at least 0.7)"
+    )
+    for name, mine, floor in leads.through_the_handler(app):
+        yield f"| {name} | {mine:.2f} | {floor:.2f} | {floor / mine:.2f} |"
+    yield "\nCounted, and measured without a floor beside it: no ratios."
+    yield from _header("call", "round trips to the database (at most 3)")
+    for name, trips in calls.round_trips(app):
+        yield f"| {name} | {trips} |"
+    yield from _header("function", f"CPU of its import in a fresh interpreter, ms (median of {starts.RUNS})")
+    for name, milliseconds in starts.imports():
+        yield f"| {name} | {milliseconds:.0f} |"
+
+
+def _header(*titles: str) -> list[str]:
+    return ["", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
 
 
 if __name__ == "__main__":

@@ -24,9 +24,13 @@ class Caller:
 
     claims: dict[str, str]
 
-    def ask(
+    def ask(self, handler: Callable[[Any, Any], dict[str, Any]], route: str, **parts: Any) -> Reply:
+        """Calls the handler with the event that has these parts, and reads its answer."""
+        answer = handler(self.event(route, **parts), None)
+        return Reply(answer["statusCode"], answer["headers"], json.loads(answer["body"] or "null"))
+
+    def event(
         self,
-        handler: Callable[[Any, Any], dict[str, Any]],
         route: str,
         *,
         path: dict[str, str] | None = None,
@@ -35,7 +39,8 @@ class Caller:
         raw_body: str | None = None,
         headers: dict[str, str] | None = None,
         base64: bool = False,
-    ) -> Reply:
+    ) -> dict[str, Any]:
+        """What API Gateway makes of a call."""
         method, template = route.split()
         event: dict[str, Any] = {
             "version": "2.0",
@@ -55,8 +60,7 @@ class Caller:
             event["queryStringParameters"] = query
         if raw_body is not None or body is not None:
             event["body"] = raw_body if raw_body is not None else json.dumps(body)
-        answer = handler(event, None)
-        return Reply(answer["statusCode"], answer["headers"], json.loads(answer["body"] or "null"))
+        return event
 
 
 def caller(customer: Any, role: str = "agent", **claims: str) -> Caller:
