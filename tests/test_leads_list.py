@@ -363,6 +363,14 @@ def test_a_cursor_of_another_organization_shows_nothing_of_it(agent, organizatio
     assert found(agent, cursor=cursor) == [mine]
 
 
+@pytest.mark.parametrize("character", ["\U0001f525", '"', "\x01"], ids=ascii)
+def test_a_page_that_no_function_could_answer_is_refused_and_a_shorter_one_is_not(agent, organization, character):
+    insert(organization, *[{"notes": character * 10_000, "address": character * 200}] * 200)
+    refused = page(agent, limit=200)
+    assert (refused.status, refused.code) == (422, "answer_too_large")
+    assert len(page(agent, limit=50).body["items"]) == 50
+
+
 def test_a_deleted_lead_is_in_no_list(agent):
     lead = create(agent, first_name="Ada", tags=["hot"]).body
     delete(agent, lead)

@@ -23,6 +23,7 @@ from pydantic_core import to_json
 from leadline import idempotency
 from leadline.db import Caller, KeyTaken, Transaction, tenant_transaction
 from leadline.errors import (
+    AnswerTooLarge,
     BodyTooLarge,
     FieldError,
     Forbidden,
@@ -42,6 +43,7 @@ PEOPLE = frozenset({"agent", "manager", "admin"})
 ROLES = PEOPLE | {"service"}
 
 LARGEST_BODY = 4 * 1024 * 1024
+LARGEST_ANSWER = 6_000_000  # bytes, of what a function may return: 6 MB with its headers
 LONGEST_HEADER_KEPT = 500
 
 OUR_CODES = {"extra_forbidden": "unknown_field"}  # of pydantic's error types; the others are stable codes as they are
@@ -159,7 +161,7 @@ class Api:
         with logger.append_context_keys(correlation_id=request_id, route=event["routeKey"], **_ids(event)):
             code = None
             try:
-                answer = self._run(event)
+                answer = _written(self._run(event))
             except LeadlineError as error:
                 answer, code = _problem(error), error.code
             # The one place that catches everything: what reaches the runtime would be logged with its message, and a
@@ -294,6 +296,15 @@ def _validated(validate: Callable[[], BodyT]) -> BodyT:
 def _pointer(location: tuple[int | str, ...]) -> str:
     """A JSON pointer (RFC 6901)."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+def _written(answer: Answer) -> Answer:
+    """The answer with its body as text. Raises AnswerTooLarge: Lambda would fail with what a function cannot return."""
+    text = answer.text()
+    # It goes out as a JSON string. Only a text this long is measured: a character takes four bytes at most.
+    if len(text) * 4 > LARGEST_ANSWER and len(text.encode()) + text.count('"') + text.count("\\") > LARGEST_ANSWER:
+        raise AnswerTooLarge
+    return replace(answer, body=text)
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,10 @@ class Invalid(Refused):
         self.detail = errors[0].detail if len(errors) == 1 else self.detail
 
 
+class AnswerTooLarge(Refused):
+    """The answer would be over 6 MB; ask for fewer at once, with a smaller `limit`."""
+
+
 class VersionRequired(LeadlineError):
     """Send the version you have read as If-Match, so that nobody's change is lost."""
 
