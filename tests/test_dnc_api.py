@@ -443,7 +443,7 @@ def test_an_import_takes_good_rows_and_tells_the_bad_ones(admin):
         (2, "phone_number", "bad_phone"),
         (3, "expires_at", "opt_out_never_expires"),
         (4, "reason", "literal_error"),
-        (5, "colour", "extra_forbidden"),
+        (5, "colour", "unknown_field"),
         (6, None, "model_type"),
         (7, "phone_number", "nul_character"),
     ]

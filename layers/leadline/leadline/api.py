@@ -36,7 +36,7 @@ from leadline.errors import (
     VersionRequired,
 )
 from leadline.idempotency import Kept, Key
-from leadline.inputs import Input
+from leadline.inputs import Input, code_of
 
 PUBLIC: frozenset[str] = frozenset()
 PEOPLE = frozenset({"agent", "manager", "admin"})
@@ -45,8 +45,6 @@ ROLES = PEOPLE | {"service"}
 LARGEST_BODY = 4 * 1024 * 1024
 LARGEST_ANSWER = 6_000_000  # bytes, of what a function may return: 6 MB with its headers
 LONGEST_HEADER_KEPT = 500
-
-OUR_CODES = {"extra_forbidden": "unknown_field"}  # of pydantic's error types; the others are stable codes as they are
 
 logger = Logger(service="leadline")
 
@@ -286,10 +284,7 @@ def _validated(validate: Callable[[], BodyT]) -> BodyT:
         if errors[0]["type"] == "json_invalid":
             raise MalformedJson from None
         raise Invalid(
-            [
-                FieldError(_pointer(error["loc"]), OUR_CODES.get(error["type"], error["type"]), error["msg"])
-                for error in errors
-            ]
+            [FieldError(_pointer(error["loc"]), code_of(error["type"]), error["msg"]) for error in errors]
         ) from None
 
 
