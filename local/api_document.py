@@ -6,10 +6,10 @@
 import importlib
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema
 
 from leadline.api import Api, Nothing, Problem, Route
 from local.template import ROOT
@@ -32,7 +32,7 @@ def routes() -> dict[str, tuple[str, Route]]:
 
 def document() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
-    schemas = _Schemas()
+    schemas = _Schemas(route for _, route in routes().values())
     paths: dict[str, dict[str, Any]] = {}
     for key, (function, route) in sorted(routes().items()):
         method, path = key.split()
@@ -86,19 +86,21 @@ def _operation(path: str, function: str, route: Route, schemas: "_Schemas") -> d
 
 
 class _Schemas:
-    """The document's components: each model once, by name."""
+    """The document's components: each model once; of two models with one name, each has its module in its own."""
 
-    def __init__(self) -> None:
-        self.definitions: dict[str, Any] = {}
+    def __init__(self, of_routes: Iterable[Route]) -> None:
+        wanted: dict[tuple[Any, Mode], TypeAdapter[Any]] = {(Problem, "serialization"): TypeAdapter(Problem)}
+        for route in of_routes:
+            if route.answers:
+                wanted[route.answers, "serialization"] = TypeAdapter(route.answers)
+            if route.body is not Nothing:
+                wanted[route.body, "validation"] = TypeAdapter(route.body)
+        inputs = [(model, mode, adapter) for (model, mode), adapter in wanted.items()]
+        self._of, rest = TypeAdapter.json_schemas(inputs, ref_template=SCHEMAS)
+        self.definitions: dict[str, Any] = rest.get("$defs", {})
 
     def of(self, model: Any, mode: Mode) -> dict[str, Any]:
-        schema = TypeAdapter(model).json_schema(ref_template=SCHEMAS, mode=mode, schema_generator=GenerateJsonSchema)
-        self.definitions |= schema.pop("$defs", {})
-        if "title" not in schema or schema.get("type") != "object":
-            return schema
-        name = re.sub(r"\W+", "_", schema["title"]).strip("_")
-        self.definitions[name] = schema
-        return {"$ref": SCHEMAS.format(model=name)}
+        return self._of[model, mode]
 
 
 def table() -> str:

@@ -1,6 +1,8 @@
 """The OpenAPI document and the page that shows it."""
 
+import dataclasses
 import json
+from typing import get_origin
 
 from openapi_spec_validator import validate
 
@@ -52,6 +54,17 @@ def test_every_good_answer_has_a_schema_unless_it_has_no_json():
         if not operation["responses"]["2XX"]["content"]
     }
     assert without == {"GET /docs", "DELETE /leads/{lead_id}"}
+
+
+def test_an_answers_schema_is_that_of_its_own_type_though_another_has_the_same_name():
+    document = api_document.document()
+    for key, (_, route) in api_document.routes().items():
+        model = get_origin(route.answers) or route.answers
+        if dataclasses.is_dataclass(model):
+            method, path = key.split()
+            schema = document["paths"][path][method.lower()]["responses"]["2XX"]["content"]["application/json"]
+            described = document["components"]["schemas"][schema["schema"]["$ref"].rpartition("/")[2]]
+            assert described["properties"].keys() == {field.name for field in dataclasses.fields(model)}, key
 
 
 def test_the_page_carries_its_scripts_and_asks_no_other_host():

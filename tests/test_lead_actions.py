@@ -209,34 +209,6 @@ def add_elsewhere(organization, lead, tag) -> int:
 # Who may --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", ["agent", "manager", "admin"])
-def test_another_organizations_lead_is_not_there_for_any_of_it(agent, customer, organization, role):
-    lead, gone = create(agent).body, create(agent, phone_number="+14155550143").body
-    delete(agent, gone)
-    for stranger in (caller(customer(), role), caller(customer(beside=organization), role)):
-        for reply in (
-            delete(stranger, lead),
-            restore(stranger, lead),
-            restore(stranger, gone),
-            add_tag(stranger, lead, "theirs"),
-            remove_tag(stranger, lead, "theirs"),
-        ):
-            assert (reply.status, reply.code) == (404, "not_found")
-    assert get(agent, lead).body == lead
-
-
-@pytest.mark.parametrize("lead_id", [str(uuid.uuid4()), "none", NUMBER])
-def test_a_lead_that_is_not_there_is_not_found(agent, lead_id):
-    lead = {"id": lead_id}
-    for reply in (
-        delete(agent, lead, 1),
-        restore(agent, lead),
-        add_tag(agent, lead, "x"),
-        remove_tag(agent, lead, "x"),
-    ):
-        assert (reply.status, reply.code) == (404, "not_found")
-
-
 def test_the_dialer_may_do_none_of_it(organization):
     service = caller(organization, "service")
     for key in actions.routes:

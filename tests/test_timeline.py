@@ -1,7 +1,5 @@
 """The timeline and the status history of a lead over HTTP."""
 
-import uuid
-
 import pytest
 
 from leadline.db import tenant_transaction
@@ -93,11 +91,7 @@ def test_the_status_history_tells_each_status_and_its_trigger(agent, organizatio
 
 
 @pytest.mark.parametrize("what", ["timeline", "status-history", "audit"])
-def test_a_lead_that_is_deleted_absent_or_anothers_has_no_history_to_see(agent, organization, customer, lead, what):
-    for stranger in (caller(customer(), "admin"), caller(customer(beside=organization), "admin")):
-        assert of_lead(stranger, what, lead).code == "not_found"
-    for lead_id in (str(uuid.uuid4()), "none"):
-        assert of_lead(agent, what, {"id": lead_id}).code == "not_found"
+def test_a_lead_that_is_deleted_has_no_history_to_see(agent, lead, what):
     delete(agent, lead, 3)
     assert of_lead(agent, what, lead).code == "not_found"
 

@@ -5,7 +5,6 @@ matched again. Nothing of the tenant is taken from the body, the path or a heade
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -24,6 +23,7 @@ from pydantic_core import to_json
 from leadline import idempotency
 from leadline.db import Caller, KeyTaken, Transaction, tenant_transaction
 from leadline.errors import (
+    AnswerTooLarge,
     BodyTooLarge,
     FieldError,
     Forbidden,
@@ -36,17 +36,15 @@ from leadline.errors import (
     VersionRequired,
 )
 from leadline.idempotency import Kept, Key
-from leadline.inputs import Input
+from leadline.inputs import Input, code_of
 
 PUBLIC: frozenset[str] = frozenset()
 PEOPLE = frozenset({"agent", "manager", "admin"})
 ROLES = PEOPLE | {"service"}
 
 LARGEST_BODY = 4 * 1024 * 1024
+LARGEST_ANSWER = 6_000_000  # bytes, of what a function may return: 6 MB with its headers
 LONGEST_HEADER_KEPT = 500
-MOST_ERRORS = 100  # a function may answer 6 MB
-
-OUR_CODES = {"extra_forbidden": "unknown_field"}  # of pydantic's error types; the others are stable codes as they are
 
 logger = Logger(service="leadline")
 
@@ -161,7 +159,7 @@ class Api:
         with logger.append_context_keys(correlation_id=request_id, route=event["routeKey"], **_ids(event)):
             code = None
             try:
-                answer = self._run(event)
+                answer = _written(self._run(event))
             except LeadlineError as error:
                 answer, code = _problem(error), error.code
             # The one place that catches everything: what reaches the runtime would be logged with its message, and a
@@ -239,8 +237,8 @@ def _caller(event: Event) -> Caller:
 
 def _header(event: Event, name: str) -> str | None:
     """A header to be kept in history: trimmed, cut, and without what PostgreSQL cannot store."""
-    text = event["headers"].get(name, "").replace("\0", "").strip()[:LONGEST_HEADER_KEPT]
-    return text or None
+    text = event["headers"].get(name, "").replace("\0", "").encode(errors="replace").decode()
+    return text.strip()[:LONGEST_HEADER_KEPT] or None
 
 
 def raw_body(event: Event) -> bytes:
@@ -251,7 +249,7 @@ def raw_body(event: Event) -> bytes:
         raise BodyTooLarge
     try:
         raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
-    except (binascii.Error, UnicodeEncodeError):
+    except ValueError:
         raise MalformedJson from None
     if len(raw) > LARGEST_BODY:
         raise BodyTooLarge
@@ -264,7 +262,7 @@ def _key(event: Event) -> Key | None:
         return None
     try:
         body: object = json.loads(raw_body(event) or b"null")
-    except ValueError:  # no JSON: a CSV, whose canonical form is itself
+    except (ValueError, RecursionError):  # no JSON: a CSV, whose canonical form is itself; or no sane JSON
         body = hashlib.sha256(raw_body(event)).hexdigest()
     return idempotency.key_of(event["routeKey"], key, event.get("queryStringParameters") or {}, body)
 
@@ -282,20 +280,26 @@ def _validated(validate: Callable[[], BodyT]) -> BodyT:
     try:
         return validate()
     except ValidationError as refused:
-        errors = refused.errors(include_input=False, include_url=False, include_context=False)[:MOST_ERRORS]
+        errors = refused.errors(include_input=False, include_url=False, include_context=False)
         if errors[0]["type"] == "json_invalid":
             raise MalformedJson from None
         raise Invalid(
-            [
-                FieldError(_pointer(error["loc"]), OUR_CODES.get(error["type"], error["type"]), error["msg"])
-                for error in errors
-            ]
+            [FieldError(_pointer(error["loc"]), code_of(error["type"]), error["msg"]) for error in errors]
         ) from None
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
     """A JSON pointer (RFC 6901)."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+def _written(answer: Answer) -> Answer:
+    """The answer with its body as text. Raises AnswerTooLarge: Lambda would fail with what a function cannot return."""
+    text = answer.text()
+    # It goes out as a JSON string. Only a text this long is measured: a character takes four bytes at most.
+    if len(text) * 4 > LARGEST_ANSWER and len(text.encode()) + text.count('"') + text.count("\\") > LARGEST_ANSWER:
+        raise AnswerTooLarge
+    return replace(answer, body=text)
 
 
 @dataclass(frozen=True)

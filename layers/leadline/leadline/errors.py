@@ -11,8 +11,11 @@ snake_case its stable code. Everything else that is raised is a bug of ours: log
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
+
+MOST_ERRORS = 100  # a function may answer 6 MB, and a body of 4 MB can hold more faults than that
+LONGEST_POINTER = 500
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,18 @@ class Refused(LeadlineError):
 
 
 class Invalid(Refused):
-    """One or more fields are not as they should be; `errors` names each."""
+    """One or more fields are not as they should be; `errors` names each, up to 100."""
 
     def __init__(self, errors: list[FieldError]) -> None:
         """The problem takes the code of the first field error, so that a client can act on it."""
         super().__init__()
-        self.errors = errors
+        self.errors = [replace(error, pointer=error.pointer[:LONGEST_POINTER]) for error in errors[:MOST_ERRORS]]
         self.code = errors[0].code
         self.detail = errors[0].detail if len(errors) == 1 else self.detail
+
+
+class AnswerTooLarge(Refused):
+    """The answer would be over 6 MB; ask for fewer at once, with a smaller `limit`."""
 
 
 class VersionRequired(LeadlineError):

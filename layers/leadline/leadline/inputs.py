@@ -16,6 +16,11 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+def code_of(error_type: str) -> str:
+    """Our stable code for one of pydantic's error types, which but for one are stable codes as they are."""
+    return "unknown_field" if error_type == "extra_forbidden" else error_type
+
+
 def _without_nul(text: str) -> str:
     if "\0" in text:
         raise PydanticCustomError("nul_character", "A NUL character cannot be stored")

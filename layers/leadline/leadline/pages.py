@@ -1,7 +1,6 @@
 """Keyset pages: a list goes on where the last page ended, so rows that come and go neither repeat nor hide others."""
 
 import base64
-import binascii
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pydantic import Field
 from leadline.errors import Refused
 from leadline.inputs import Input
 
-LONGEST_CURSOR = 1000
+LONGEST_CURSOR = 3000  # a name or a filter of 200 characters can take 1,200 bytes as JSON
 Item = TypeVar("Item")
 KeyPart = Callable[[str], Any]
 
@@ -41,7 +40,7 @@ def cut(rows: list[Item], limit: int, order: str, key: Callable[[Item], tuple[An
     """A page of `limit` from rows of which one more was read, to know whether there is a next page."""
     if len(rows) <= limit:
         return Page(rows, None)
-    written = json.dumps([order, *map(str, key(rows[limit - 1]))]).encode()
+    written = json.dumps([order, *map(str, key(rows[limit - 1]))], ensure_ascii=False).encode()
     return Page(rows[:limit], base64.urlsafe_b64encode(written).decode().rstrip("="))
 
 
@@ -64,5 +63,5 @@ def position(cursor: str | None, order: str, parts: tuple[KeyPart, ...]) -> list
         if made_by != order or len(values) != len(parts):
             raise BadCursor(field="cursor")
         return [part(value) for part, value in zip(parts, values, strict=True)]
-    except (binascii.Error, ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise BadCursor(field="cursor") from None

@@ -3,12 +3,13 @@
 import re
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumberFormat
+from phonenumbers import COUNTRY_CODES_FOR_NON_GEO_REGIONS, NumberParseException, PhoneNumberFormat
 
 from leadline.errors import Refused
 
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")  # the same as the domain e164 in the database
 LONGEST_SHORT_CODE = 6
+NORTH_AMERICA = 1
 
 
 class BadPhone(Refused):
@@ -18,9 +19,11 @@ class BadPhone(Refused):
 def normalise(spelling: str, region: str) -> str:
     """The E.164 form of a number in any usual spelling, read as dialled from `region` (ISO 3166-1 alpha-2).
 
-    Raises BadPhone, naming which: an extension, letters, a short code, or no valid number (ITU numbering plans as the
-    phonenumbers library has them; that a number is possible is not enough: 555-0142 without an area code is).
+    Raises BadPhone, naming which: an extension, letters, a short code, a service number, or no valid number (ITU
+    numbering plans as the phonenumbers library has them; that a number is possible is not enough: 555-0142 without an
+    area code is).
     """
+    spelling = " ".join(spelling.split())  # every space there is; the library knows some
     try:
         number = phonenumbers.parse(spelling, region)
     except NumberParseException:
@@ -34,7 +37,15 @@ def normalise(spelling: str, region: str) -> str:
     if not phonenumbers.is_valid_number(number) or not E164.fullmatch(formatted):
         if len(str(number.national_number)) <= LONGEST_SHORT_CODE:
             raise _bad("This is a short code, not a person's number.")
+        if (
+            number.country_code == NORTH_AMERICA
+            and (digits := phonenumbers.normalize_digits_only(spelling))[:2] == "00"
+        ):
+            # As written in most of the world. No number here begins with 0, so it can mean nothing else.
+            return normalise("+" + digits[2:], region)
         raise _bad(f"This is no valid number; a number without its country code is read as one of {region}.")
+    if number.country_code in COUNTRY_CODES_FOR_NON_GEO_REGIONS:
+        raise _bad("This is a service number, not a person's.")
     return formatted
 
 

@@ -63,8 +63,13 @@ def write(columns: Sequence[str], rows: Iterable[Iterable[object]], *, as_they_a
 
 def _written(cell: object, *, as_it_is: bool) -> str:
     text = "" if cell is None else cell.isoformat() if isinstance(cell, datetime) else str(cell)
-    return "'" + text if text.startswith(FORMULA) and not as_it_is else text
+    return "'" + text if _is_formula(text) and not as_it_is else text
 
 
 def _plain(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+    return cell[1:] if cell.startswith("'") and _is_formula(cell[1:]) else cell
+
+
+def _is_formula(text: str) -> bool:
+    """A formula, or one behind apostrophes of its own, which would be taken for ours when it is read again."""
+    return text.lstrip("'").startswith(FORMULA)

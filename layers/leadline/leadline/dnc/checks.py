@@ -14,6 +14,7 @@ from leadline.inputs import Input
 from leadline.phone import BadPhone
 
 MOST_NUMBERS = 10_000
+LONGEST_SHOWN = 40  # of an input: an answer that repeats ten thousand long ones would not fit in 6 MB
 
 Spelling = str | int | float | bool | None  # whatever stands in a list: what is no number is told so by itself
 
@@ -39,7 +40,7 @@ class CheckError:
 
 @dataclass(frozen=True, slots=True)
 class CheckItem:
-    """What is known of one input; for one with an `error` nothing is, and it must not be contacted."""
+    """What is known of one `input`, shown up to 40 characters; one with an `error` must not be contacted."""
 
     input: Spelling
     phone_number: str | None = None
@@ -85,5 +86,10 @@ def _read(spelling: Spelling, region: str) -> CheckItem:
         number = phone.normalise(spelling, region)
     except BadPhone as bad:
         error = CheckError(code=bad.code, detail=bad.detail)
-        return CheckItem(input=spelling, error=error)
-    return CheckItem(input=spelling, phone_number=number, listed=False)
+        return CheckItem(input=_shown(spelling), error=error)
+    return CheckItem(input=_shown(spelling), phone_number=number, listed=False)
+
+
+def _shown(spelling: Spelling) -> Spelling:
+    text = str(spelling)
+    return spelling if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN]

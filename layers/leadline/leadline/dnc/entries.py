@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError, to_json
 from leadline import sheets
 from leadline.db import Transaction
 from leadline.inputs import Input, Word
-from leadline.pages import Page, PageQuery, cut, position
+from leadline.pages import Page, PageQuery, cut, instant, position
 
 Reason = Literal["lead_requested", "legal_requirement", "complaint", "admin_added", "cooling_off", "ai_detected"]
 REASONS = frozenset({"lead_requested", "legal_requirement", "complaint", "admin_added", "cooling_off", "ai_detected"})
@@ -125,7 +125,7 @@ def export(tx: Transaction, query: ExportQuery, *, as_csv: bool) -> Export:
 
 def _newest(tx: Transaction, filters: _Filters, cursor: str | None, limit: int) -> list[Entry]:
     """One row more than the limit, where there are more."""
-    added_at, entry_id = position(cursor, _order(filters), (datetime.fromisoformat, UUID))
+    added_at, entry_id = position(cursor, _order(filters), (instant, UUID))
     statement = sql.SQL(
         """
         select {columns} from dnc_list

@@ -12,7 +12,7 @@ from leadline.dnc.additions import Channel, lock_number
 from leadline.dnc.removals import release
 from leadline.errors import Conflict, NotFound
 from leadline.inputs import Input, Word
-from leadline.pages import Page, PageQuery, cut, position
+from leadline.pages import Page, PageQuery, cut, instant, position
 
 
 class AlreadyReviewed(Conflict):
@@ -55,7 +55,7 @@ class Review:
 
 def waiting(tx: Transaction, query: PageQuery) -> Page[WaitingOptOut]:
     """Uncertain opt-outs without a decision, longest waiting first. Raises BadCursor."""
-    honoured_at, event_id = position(query.cursor, "reviews", (datetime.fromisoformat, UUID))
+    honoured_at, event_id = position(query.cursor, "reviews", (instant, UUID))
     rows = (
         tx.cursor(row_factory=kwargs_row(WaitingOptOut))
         .execute(

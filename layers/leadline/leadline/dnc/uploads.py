@@ -12,6 +12,7 @@ from leadline import config, sheets
 from leadline.db import Transaction
 from leadline.dnc.additions import Addition, NewEntry, addition, lock_numbers, write
 from leadline.errors import MalformedJson, Refused
+from leadline.inputs import code_of
 
 MOST_ROWS = 50_000
 COUNTS = sql.SQL("count(*) filter (where is_new) as added")
@@ -91,7 +92,7 @@ def _judge(rows: list[Any], decided: config.Config, now: datetime) -> _Read:
         except ValidationError as wrong:
             first = wrong.errors(include_input=False, include_url=False, include_context=False)[0]
             field = str(first["loc"][0]) if first["loc"] else None
-            found.refused.append(RefusedRow(row=number, field=field, code=first["type"], detail=first["msg"]))
+            found.refused.append(RefusedRow(row=number, field=field, code=code_of(first["type"]), detail=first["msg"]))
         except Refused as wrong:
             field = wrong.errors[0].pointer.removeprefix("/") if wrong.errors else None
             found.refused.append(RefusedRow(row=number, field=field, code=wrong.code, detail=wrong.detail))
