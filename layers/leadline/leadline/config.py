@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from leadline.db import Transaction, fetch_one
 from leadline.errors import FieldError, Invalid, NotFound
-from leadline.inputs import Input, TimeZone, Word
+from leadline.inputs import Input, TimeZone, Word, our_code
 
 # ISO 3166-1 alpha-2: the regions that have a numbering plan, without the three that are no country of the standard, and
 # with the seven where nobody lives.
@@ -115,7 +115,7 @@ def put(tx: Transaction, key: str, new: NewValue) -> Entry:
             [
                 FieldError(
                     "/".join(["/value", *map(str, error["loc"][1:])]),
-                    "unknown_field" if error["type"] == "extra_forbidden" else error["type"],
+                    our_code(error["type"]),
                     error["msg"],
                 )
                 for error in refused.errors(include_input=False, include_url=False, include_context=False)
