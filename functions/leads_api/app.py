@@ -6,6 +6,8 @@ from leadline.db import Transaction, tenant_transaction
 from leadline.leads import CountedPage, CreateQuery, Lead, LeadChange, LeadQuery, NewLead
 from leadline.pages import Page
 
+ASSIGNERS = frozenset({"manager", "admin"})
+
 handler = Api()
 
 
@@ -18,7 +20,7 @@ def create(call: Call[NewLead, CreateQuery]) -> Answer:
 
 def _create(tx: Transaction, call: Call[NewLead, CreateQuery]) -> Answer:
     update = call.query.on_duplicate == "update"
-    lead, is_new = leads.create(tx, call.body, update_duplicate=update)
+    lead, is_new = leads.create(tx, call.body, update_duplicate=update, may_assign=call.caller.role in ASSIGNERS)
     headers = {"etag": lead.etag, "location": f"/leads/{lead.id}"} if is_new else {"etag": lead.etag}
     return Answer(lead, 201 if is_new else 200, headers)
 
@@ -43,7 +45,7 @@ def change(call: Call[LeadChange, Nothing]) -> Answer:
     """Changes the fields that are given, of the version in If-Match."""
     version = call.version()
     with tenant_transaction(call.caller) as tx:
-        lead = leads.change(tx, call.id("lead_id"), call.body, version)
+        lead = leads.change(tx, call.id("lead_id"), call.body, version, may_assign=call.caller.role in ASSIGNERS)
     return Answer(lead, headers={"etag": lead.etag})
 
 
