@@ -17,6 +17,20 @@ from local.template import ROOT
 DOCUMENT = ROOT / "functions" / "public_api" / "openapi.json"
 TABLE = ROOT / "docs" / "routes.md"
 SCHEMAS = "#/components/schemas/{model}"
+HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "if-match": (
+        "If-Match",
+        {"required": True, "schema": {"type": "string"}, "description": "The version that was read, as its ETag."},
+    ),
+    "idempotency-key": (
+        "Idempotency-Key",
+        {
+            "required": False,
+            "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+            "description": "A retry with the same key is answered as the first call was, and done once.",
+        },
+    ),
+}
 Mode = Literal["validation", "serialization"]
 
 
@@ -64,7 +78,10 @@ def _operation(path: str, function: str, route: Route, schemas: "_Schemas") -> d
         parameters.append(
             {"name": name, "in": "query", "required": name in query.get("required", []), "schema": schema}
         )
+    parameters += [{"name": HEADERS[name][0], "in": "header", **HEADERS[name][1]} for name in sorted(route.headers)]
     good = {"application/json": {"schema": schemas.of(route.answers, "serialization")}} if route.answers else {}
+    if route.csv:
+        good["text/csv"] = {"schema": {"type": "string"}}
     problem = {"application/problem+json": {"schema": schemas.of(Problem, "serialization")}}
     operation: dict[str, Any] = {
         "tags": [path.split("/")[1]],
@@ -77,9 +94,10 @@ def _operation(path: str, function: str, route: Route, schemas: "_Schemas") -> d
             "default": {"description": "A problem.", "content": problem},
         },
     }
-    if route.body is not Nothing:
-        schema = schemas.of(route.body, "validation")
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    bodies = route.files if route.body is Nothing else {"application/json": route.body}
+    if bodies:
+        content = {kind: {"schema": schemas.of(body, "validation")} for kind, body in bodies.items()}
+        operation["requestBody"] = {"required": True, "content": content}
     if route.roles:
         operation["security"] = [{"token": []}]
     return operation
@@ -93,8 +111,8 @@ class _Schemas:
         for route in of_routes:
             if route.answers:
                 wanted[route.answers, "serialization"] = TypeAdapter(route.answers)
-            if route.body is not Nothing:
-                wanted[route.body, "validation"] = TypeAdapter(route.body)
+            for body in route.files.values() if route.body is Nothing else [route.body]:
+                wanted[body, "validation"] = TypeAdapter(body)
         inputs = [(model, mode, adapter) for (model, mode), adapter in wanted.items()]
         self._of, rest = TypeAdapter.json_schemas(inputs, ref_template=SCHEMAS)
         self.definitions: dict[str, Any] = rest.get("$defs", {})

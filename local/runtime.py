@@ -20,6 +20,7 @@ from typing import Any
 from local.template import ACCOUNT, REGION
 
 PROCESSES = 4  # at most, of one function
+LARGEST_ANSWER = 6 * 1024 * 1024  # bytes
 INIT_SECONDS = 30.0  # Lambda gives 10; a laptop that starts everything at once may need more
 # The runtime client, in a process that ends when its standard input does: however we die, it does not outlive us.
 CLIENT = """
@@ -53,7 +54,15 @@ class RuntimeApi(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """`/invocation/ID/response`, `/invocation/ID/error` or `/init/error`."""
-        self.server.outcome = self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        size = int(self.headers["Content-Length"])
+        told = json.loads(self.rfile.read(size))
+        if self.path.endswith("/response") and size > LARGEST_ANSWER:
+            # As Lambda does: the function has done its work, and the caller is told that it failed.
+            too_large = {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": f"{size} bytes are over 6 MB"}
+            self.server.function.log(f"[ERROR] {too_large['errorType']}: {too_large['errorMessage']}\n")
+            self.server.outcome = self.path.removesuffix("/response") + "/error", too_large
+        else:
+            self.server.outcome = self.path, told
         self.send_response(202)
         self.end_headers()
 

@@ -105,12 +105,6 @@ def _load_organization(conn: psycopg.Connection[DictRow], organization: Organiza
             {"id": organization.member(role), "name": f"{organization.name} {role}", "role": role},
         )
     _load_leads(conn, organization)
-    conn.execute(
-        """
-        insert into lead_assignments (lead_id, to_user, reason, assigned_at)
-        select id, user_id, 'created with this owner', created_at from leads where user_id is not null
-        """
-    )
     for number, reason in (
         ("+14155550190", "complaint"),
         ("+13055550191", "legal_requirement"),

@@ -6,12 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+LARGEST_ANSWER = 6 * 1024 * 1024  # bytes of a function called by API Gateway
+
+
+def _no_json(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+STRICT: dict[str, Any] = {"parse_constant": _no_json}
+
 
 @dataclass(frozen=True)
 class Reply:
     status: int
     headers: dict[str, str]
     body: Any
+    size: int = 0  # bytes of what the function returns to Lambda, which takes six million
 
     @property
     def code(self) -> str:
@@ -27,7 +37,8 @@ class Caller:
     def ask(self, handler: Callable[[Any, Any], dict[str, Any]], route: str, **parts: Any) -> Reply:
         """Calls the handler with the event that has these parts, and reads its answer."""
         answer = handler(self.event(route, **parts), None)
-        return Reply(answer["statusCode"], answer["headers"], json.loads(answer["body"] or "null"))
+        size = len(json.dumps(answer, ensure_ascii=False).encode())
+        return Reply(answer["statusCode"], answer["headers"], json.loads(answer["body"] or "null", **STRICT), size)
 
     def event(
         self,

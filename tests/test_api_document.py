@@ -4,6 +4,7 @@ import dataclasses
 import json
 from typing import get_origin
 
+import pytest
 from openapi_spec_validator import validate
 
 from functions.public_api.app import handler
@@ -75,3 +76,23 @@ def test_the_page_carries_its_scripts_and_asks_no_other_host():
     assert "format=json" not in answer["body"]
     assert "default-src 'none'" in answer["headers"]["content-security-policy"]
     assert len(answer["body"]) < 6 * 1024 * 1024  # what a function may answer
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "header"),
+    [
+        ("/leads/{lead_id}", "patch", "if-match"),
+        ("/leads/{lead_id}", "delete", "if-match"),
+        ("/leads", "post", "idempotency-key"),
+        ("/dnc", "post", "idempotency-key"),
+    ],
+)
+def test_the_document_names_the_headers_that_a_route_takes(path, method, header):
+    parameters = api_document.document()["paths"][path][method]["parameters"]
+    assert header in {one["name"].lower() for one in parameters if one["in"] == "header"}
+
+
+def test_the_document_says_what_an_import_takes_and_that_an_export_may_be_csv():
+    paths = api_document.document()["paths"]
+    assert "text/csv" in paths["/dnc/import"]["post"].get("requestBody", {}).get("content", {})
+    assert "text/csv" in paths["/dnc/export"]["get"]["responses"]["2XX"]["content"]

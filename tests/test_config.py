@@ -197,12 +197,13 @@ def test_a_duplicate_that_an_agent_does_not_see_is_refused_and_not_updated(close
     assert get(caller(closed, "manager"), lead).body == lead
 
 
-def test_a_lead_that_an_agent_gives_away_is_gone_for_him(closed):
-    agent = caller(closed)
+def test_a_lead_that_is_taken_from_an_agent_is_gone_for_him(closed):
+    agent, manager = caller(closed), caller(closed, "manager")
     lead = create(agent).body
-    assert change(agent, lead, user_id=str(closed.members["manager"].id)).status == 200
+    assert change(agent, lead, user_id=str(closed.members["manager"].id)).code == "may_not_assign"
+    assert change(manager, lead, user_id=str(closed.members["manager"].id)).status == 200
     assert get(agent, lead).code == "not_found"
-    assert get(caller(closed, "manager"), lead).status == 200
+    assert get(manager, lead).status == 200
 
 
 def test_where_it_is_not_decided_so_agents_see_all(organization, admin):

@@ -120,3 +120,11 @@ def test_a_field_that_is_no_longer_declared_stays_and_can_no_longer_be_written(o
 def test_another_organizations_fields_do_not_count(organization, customer):
     for stranger in (customer(), customer(beside=organization)):
         assert create(caller(stranger), custom_fields={"age": 1}).code == "unknown_field"
+
+
+def test_all_fields_together_have_a_largest_size_however_they_came(organization, agent):
+    declare(organization, [{"name": f"field_{number}", "type": "text"} for number in range(20)])
+    lead = create(agent, custom_fields={f"field_{number}": "x" * 1000 for number in range(15)}).body
+    reply = change(agent, lead, custom_fields={"field_15": "x" * 1000, "field_16": "x" * 1000})
+    assert (reply.status, reply.code) == (422, "too_large")
+    assert change(agent, lead, custom_fields={"field_0": None, "field_15": "x" * 1000}).status == 200

@@ -19,7 +19,7 @@ from functions.leads_api.app import handler as leads_handler
 from leadline import dnc
 from leadline.db import tenant_transaction
 from leadline.dnc import Check
-from tests.calling import Reply, caller
+from tests.calling import LARGEST_ANSWER, Reply, caller
 
 NUMBER, OTHER = "+14155550142", "+14155550143"
 NOW = datetime.now(UTC)
@@ -595,3 +595,86 @@ def test_no_number_is_logged(admin, logged):
     check(admin, NUMBER, "garbage 4155550142")
     upload(admin, [{"phone_number": "4155550142", "reason": "whim"}])
     assert "5550142" not in logged()
+
+
+# Edges ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_page_of_entries_goes_on_under_a_long_source_of_any_script(admin):
+    source = "Ш" * 150
+    for place in range(2):
+        add(admin, f"415555010{place}", source=source)
+    query = {"source": source, "limit": "1"}
+    first = admin.ask(dnc_app.handler, "GET /dnc", query=query).body
+    assert admin.ask(dnc_app.handler, "GET /dnc", query={**query, "cursor": first["next_cursor"]}).status == 200
+
+
+@pytest.mark.parametrize("what", [{"a": 1}, ["4155550143"]])
+def test_whatever_stands_in_a_list_to_check_fails_alone(admin, what):
+    reply = admin.ask(dnc_app.handler, "POST /dnc/check", body={"phone_numbers": ["4155550142", what]})
+    assert reply.status == 200
+    assert [item["error"] is None for item in reply.body["items"]] == [True, False]
+
+
+def test_what_was_exported_can_be_imported(admin, customer):
+    add(admin, notes="=1+1")
+    reply = upload_csv(caller(customer(), "admin"), download(admin).text)
+    assert (reply.status, reply.body.get("added")) == (200, 1)
+
+
+def test_an_unknown_field_of_a_row_has_the_code_of_the_contract(admin):
+    (refused,) = upload(admin, [{"phone_number": NUMBER, "reason": "complaint", "bogus": 1}]).body["refused"]
+    assert refused["code"] == "unknown_field"
+
+
+def test_a_row_of_an_export_that_has_ended_is_not_listed_again(admin, customer):
+    remove(admin, add(admin).body["id"], reason="by mistake")
+    reply = upload_csv(caller(customer(), "admin"), download(admin, active="false").text)
+    assert (reply.status, reply.body["added"]) == (200, 0)
+    assert {(row["field"], row["code"]) for row in reply.body["refused"]} == {("removed_at", "unknown_field")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "phone_number,reason,\n4155550142,complaint,\n",
+        "\n , \nphone_number,reason\n4155550142,complaint\n",
+        "phone_number,reason,,\n4155550142,complaint\n",
+    ],
+)
+def test_empty_lines_and_commas_at_the_end_count_for_nothing(admin, text):
+    reply = upload_csv(admin, text)
+    assert (reply.status, reply.body["added"], reply.body["refused"]) == (200, 1, [])
+
+
+@pytest.mark.parametrize("text", ["", "\n", ",,\n", "phone_number,,reason\n4155550142,,complaint\n"])
+def test_a_header_without_names_is_refused(admin, text):
+    assert upload_csv(admin, text).code in ("malformed_csv", "unknown_field")
+
+
+def test_an_answer_to_a_number_beyond_all_floats_is_json(admin):
+    raw = '{"phone_numbers": [1e999, -1e999, [1e999]]}'  # valid JSON (RFC 8259)
+    reply = admin.ask(dnc_app.handler, "POST /dnc/check", raw_body=raw)
+    assert [item["input"] for item in reply.body["items"]] == ["Infinity", "-Infinity", "[Infinity]"]
+    assert {item["error"]["code"] for item in reply.body["items"]} == {"bad_phone"}
+
+
+def test_a_page_of_long_entries_is_shorter(admin):
+    long = {"reason": "admin_added", "notes": '"' * 9_000}
+    rows = [{"phone_number": f"+1415{2_000_000 + 131 * number}", **long} for number in range(200)]
+    assert upload(admin, rows).status == 200
+    reply = admin.ask(dnc_app.handler, "GET /dnc", query={"limit": "200"})
+    assert reply.size <= LARGEST_ANSWER
+    assert reply.body["next_cursor"]
+
+
+def test_a_report_of_very_many_sources_is_bounded_and_counts_all(admin):
+    rows = [
+        {"phone_number": f"+1415{2_000_000 + 131 * number}", "reason": "admin_added", "source": f"{number}" + '"' * 190}
+        for number in range(1_500)
+    ]
+    added = upload(admin, rows).body["added"]
+    today = datetime.now(UTC).date().isoformat()
+    reply = admin.ask(reviews_app.handler, "GET /dnc/report", query={"from": today, "to": today})
+    assert reply.size <= LARGEST_ANSWER
+    assert (reply.body["added"], len(reply.body["additions"])) == (added, 1_000)

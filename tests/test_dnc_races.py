@@ -1,5 +1,6 @@
 """A listed number cannot become callable: by any route, in any order, under races, by whoever forgets to ask."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -10,9 +11,11 @@ import pytest
 
 from functions.dnc_api.app import handler as dnc_handler
 from functions.dnc_files_api.app import handler as files_handler
+from functions.dnc_reviews_api.app import handler as reviews_handler
 from functions.leads_api.app import handler as leads_handler
 from tests.calling import caller
-from tests.test_dnc_api import add, check, entries, lead, remove
+from tests.leads import change
+from tests.test_dnc_api import NUMBER, OTHER, add, check, entries, lead, read, remove
 
 ROUNDS = 6
 
@@ -144,6 +147,34 @@ def test_a_removal_and_an_opt_out_at_once_end_listed_or_fully_lifted(organizatio
         (item,) = check(admin, number)
         after = admin.ask(leads_handler, "GET /leads/{lead_id}", path={"lead_id": one["id"]}).body
         assert after["calling_blocked"] == item["listed"]
+
+
+def test_a_rejection_that_races_a_change_of_number_leaves_no_lead_blocked_by_it(organization, admin, in_processes):
+    for attempt in range(ROUNDS):
+        number, spare = f"+1415555{attempt + 100:04d}", f"+1212555{attempt + 100:04d}"
+        one = lead(admin, number)
+        doubted = {"phone_number": number, "reason": "ai_detected", "confidence": 0.4}
+        assert admin.ask(dnc_handler, "POST /dnc", body=doubted).status == 201
+        (event,) = admin.ask(reviews_handler, "GET /dnc/reviews").body["items"]
+        in_processes(
+            reject_elsewhere,
+            (organization, event["id"], attempt * 0.001),
+            (organization, None, (read(admin, one), spare)),
+        )
+        assert not any(item["listed"] for item in check(admin, number, spare))
+        assert read(admin, one)["calling_blocked"] is False
+
+
+def reject_elsewhere(organization, event_id, prepared) -> None:
+    admin = caller(organization, "admin")
+    if event_id is None:
+        current, number = prepared
+        assert change(admin, current, phone_number=number).status in (200, 412)  # the release raises the version
+        return
+    time.sleep(prepared)
+    body = {"decision": "reject", "reason": "she asked about bus stops"}
+    path = {"event_id": event_id}
+    assert admin.ask(reviews_handler, "POST /dnc/reviews/{event_id}", path=path, body=body).status == 200
 
 
 # The last line of defence ---------------------------------------------------------------------------------------------
@@ -283,3 +314,107 @@ def work_elsewhere(organization, route, rows) -> None:
         else:
             reply = admin.ask(leads_handler, "POST /leads", body={"phone_number": row["phone_number"]})
             assert reply.status == 201 or reply.code == "on_dnc_list"
+
+
+# Past the layer -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def as_application(connect, organization):
+    """Runs statements in one transaction of the application's role, past the layer."""
+    app = connect()
+
+    def run(*statements: str) -> None:
+        with app.transaction():
+            app.execute("select enter_context(%s, %s)", [organization.tenant_id, organization.organization_id])
+            for statement in statements:
+                app.execute(statement)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into dnc_list (phone_number, reason) values ('+14155550142', 'complaint')",
+        "update dnc_list set removed_at = null, removal_reason = null where phone_number = '+14155550142'",
+        "update dnc_list set phone_number = '+14155550142' where phone_number = '+14155550143'",
+    ],
+)
+def test_a_number_listed_past_the_layer_leaves_no_callable_lead(
+    organization, admin, connect, as_application, statement
+):
+    remove(admin, add(admin).body["id"], reason="by mistake")
+    add(admin, OTHER)
+    lead(admin)
+    with contextlib.suppress(psycopg.Error):  # refused is as good as honoured
+        as_application(statement)
+    assert callable_though_listed(connect, organization) == []
+
+
+def test_an_entry_cannot_be_ended_for_a_moment_to_make_its_lead_callable(organization, admin, connect, as_application):
+    lead(admin)
+    add(admin, reason="complaint")
+    with contextlib.suppress(psycopg.Error):
+        as_application(
+            "update dnc_list set removed_at = now(), removal_reason = 'x'",
+            "update leads set status = 'new', calling_blocked = false",
+            "update dnc_list set removed_at = null, removal_reason = null",
+        )
+    assert callable_though_listed(connect, organization) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update dnc_list set phone_number = '+14155550143'",
+        "update dnc_list set added_at = '2000-01-01'",
+        "update dnc_list set added_by = null",
+    ],
+)
+def test_the_application_cannot_rewrite_of_an_entry_what_the_layer_never_does(admin, as_application, statement):
+    add(admin, reason="complaint")
+    with pytest.raises(psycopg.Error):
+        as_application(statement)
+
+
+def test_a_statement_that_lists_gives_way_to_whoever_works_on_the_number(organization, connect, as_application):
+    holder = connect()
+    with holder.transaction():
+        forgetful(holder, organization)
+        holder.execute("select lock_number(%s)", [NUMBER])
+        holder.execute("insert into leads (phone_number) values (%s)", [NUMBER])
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            as_application("insert into dnc_list (phone_number, reason) values ('+14155550142', 'complaint')")
+
+
+def test_an_expired_entry_that_is_prolonged_stops_calls_again(organization, admin, connect, as_application):
+    one = lead(admin)
+    add(admin, reason="cooling_off")
+    as_application("update dnc_list set expires_at = now()", "update leads set status = 'hot', calling_blocked = false")
+    assert read(admin, one)["calling_blocked"] is False
+    as_application("update dnc_list set expires_at = now() + interval '1 day'")
+    assert callable_though_listed(connect, organization) == []
+
+
+def test_what_is_listed_in_one_organization_stops_no_calls_in_another(organization, admin, customer, connect):
+    other = customer(beside=organization)
+    theirs = caller(other, "admin")
+    mine, yours = lead(admin), lead(theirs, OTHER)
+    values = [(mine, organization, OTHER), (yours, other, NUMBER)]
+    connect("superuser").execute(
+        """
+        insert into dnc_list (tenant_id, organization_id, phone_number, reason)
+        values (%s, %s, %s, 'complaint'), (%s, %s, %s, 'complaint')
+        """,
+        [part for _, of, number in values for part in (of.tenant_id, of.organization_id, number)],
+    )
+    assert [read(admin, mine)["status"], read(theirs, yours)["status"]] == ["new", "new"]
+
+
+def test_many_numbers_listed_by_one_statement_stop_all_their_leads(organization, connect, as_application):
+    as_application(
+        "insert into leads (phone_number) select '+1415' || n from generate_series(2000000, 2002000) as n",
+        "insert into dnc_list (phone_number, reason) select phone_number, 'complaint' from leads",
+    )
+    assert callable_though_listed(connect, organization) == []

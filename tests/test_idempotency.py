@@ -1,12 +1,18 @@
 """A POST with an Idempotency-Key is done once, and answered the same each time."""
 
 import json
+import uuid
 
 import pytest
 
+from functions.config_api.app import handler as config_handler
+from functions.dnc_files_api.app import handler as files_handler
+from functions.lead_actions_api.app import handler as actions_handler
 from functions.leads_api.app import handler
+from leadline.api import IDEMPOTENCY_KEY, PEOPLE, Answer, Api
 from leadline.db import Caller, tenant_transaction
 from tests.calling import Reply, caller
+from tests.leads import create, get
 
 NUMBER = "+14155550142"
 
@@ -19,6 +25,11 @@ def organization(customer):
 @pytest.fixture
 def agent(organization):
     return caller(organization)
+
+
+@pytest.fixture
+def admin(organization):
+    return caller(organization, "admin")
 
 
 def post(member, key, body=None, **options) -> Reply:
@@ -112,3 +123,75 @@ def test_a_key_costs_no_round_trip(agent, delayed):
         before = trips()
         post(agent, "one")
         assert trips() - before <= 3
+
+
+def test_a_key_does_not_show_an_agent_a_lead_that_is_not_his(organization, admin):
+    admin.ask(config_handler, "PUT /config/{key}", path={"key": "agents_see_own_leads_only"}, body={"value": True})
+    agent = caller(organization, "agent")
+    made = create(admin, first_name="Ada", notes="private").body
+    again = {"query": {"on_duplicate": "update"}, "body": {"phone_number": NUMBER}, "headers": {"idempotency-key": "1"}}
+    admin.ask(handler, "POST /leads", **again)
+    assert get(agent, made).status == 404
+    assert "private" not in json.dumps(agent.ask(handler, "POST /leads", **again).body)
+
+
+@pytest.mark.parametrize(
+    ("handler", "route", "path"),
+    [
+        (actions_handler, "POST /leads/{lead_id}/restore", {"lead_id": str(uuid.uuid4())}),
+        (files_handler, "POST /dnc/import", None),
+    ],
+)
+def test_a_key_with_a_deeply_nested_body_is_no_fault_of_ours(admin, handler, route, path):
+    reply = admin.ask(handler, route, path=path, raw_body="[" * 100_000, headers={"idempotency-key": "1"})
+    assert reply.status < 500
+
+
+def test_a_key_is_its_members_own(agent, admin):
+    assert post(admin, "one").status == 201
+    reply = post(agent, "one")
+    assert (reply.status, reply.code) == (409, "idempotency_conflict")
+    assert post(admin, "one").status == 201
+
+
+def test_a_key_that_has_lapsed_is_the_next_members(agent, admin, organization, connect):
+    post(admin, "one")
+    connect("superuser").execute(
+        "update idempotency_keys set created_at = now() - interval '31 days' where organization_id = %s",
+        (organization.organization_id,),
+    )
+    body = {"phone_number": "4155550143"}
+    assert post(agent, "one", body).status == post(agent, "one", body).status == 201
+    assert post(admin, "one", body).code == "idempotency_conflict"
+
+
+def test_a_key_is_of_the_object_in_the_path(agent):
+    done = Api()
+
+    @done.route("POST /things/{thing_id}/use", roles=PEOPLE, headers=IDEMPOTENCY_KEY)
+    def use(call):
+        with tenant_transaction(call.caller) as tx:
+            return call.once(tx, lambda: Answer({"used": str(call.id("thing_id"))}))
+
+    first, second = str(uuid.uuid4()), str(uuid.uuid4())
+    replies = [
+        agent.ask(done, "POST /things/{thing_id}/use", path={"thing_id": thing}, headers={"idempotency-key": "1"})
+        for thing in (first, first, second)
+    ]
+    assert [reply.status for reply in replies] == [200, 200, 409]
+    assert replies[0].body == replies[1].body == {"used": first}
+
+
+def test_a_route_that_does_not_declare_the_key_cannot_use_it(agent):
+    undeclared = Api()
+
+    @undeclared.route("POST /things", roles=PEOPLE)
+    def use(call):
+        with tenant_transaction(call.caller) as tx:
+            return call.once(tx, lambda: Answer(None, 204))
+
+    assert agent.ask(undeclared, "POST /things").status == 500
+
+
+def test_a_key_where_nothing_is_kept_is_not_judged(agent):
+    assert agent.ask(handler, "GET /leads", headers={"idempotency-key": "x" * 1000}).status == 200

@@ -12,10 +12,10 @@ from functions.lead_history_api.app import handler as history
 from functions.leads_api.app import handler
 from leadline import db
 from leadline.db import Caller, tenant_transaction
-from leadline.leads import Lead
+from leadline.leads import Lead, changes
 from leadline.leads.shapes import LEAD_COLUMNS
-from tests.calling import caller
-from tests.leads import NUMBER, audit, change, create, get, list_number
+from tests.calling import Reply, caller
+from tests.leads import NUMBER, audit, change, create, delete, get, list_number, restore
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def test_an_opt_out_by_status_lists_the_number_for_good_whatever_entry_is_there(
     lead = create(agent).body
     with tenant_transaction(organization.caller(None)) as tx:
         tx.execute("update dnc_list set expires_at = now() + %(until)s::interval", {"until": until})
-    blocked = change(agent, lead, status="dnc").body
+    blocked = change(agent, get(agent, lead).body, status="dnc").body
     with tenant_transaction(organization.caller(None)) as tx:
         entries = tx.execute("select reason, expires_at from dnc_list where removed_at is null").fetchall()
     assert entries == [{"reason": "lead_requested", "expires_at": None}]
@@ -433,7 +433,8 @@ def test_a_change_to_a_number_that_another_lead_has_is_refused_with_its_id(agent
 
 def test_a_change_of_owner_is_an_assignment(agent, organization, connect):
     lead = create(agent, user_id=str(organization.members["agent"].id)).body
-    change(agent, lead, user_id=str(organization.members["manager"].id), change_reason="holiday")
+    manager = caller(organization, "manager")
+    change(manager, lead, user_id=str(organization.members["manager"].id), change_reason="holiday")
     rows = connect("superuser").execute(
         "select from_user, to_user, assigned_by, strategy, reason from lead_assignments where lead_id = %s order by id",
         (lead["id"],),
@@ -441,7 +442,7 @@ def test_a_change_of_owner_is_an_assignment(agent, organization, connect):
     agent_id, manager_id = organization.members["agent"].id, organization.members["manager"].id
     assert [tuple(row.values()) for row in rows] == [
         (None, agent_id, agent_id, "manual", "created with this owner"),
-        (agent_id, manager_id, agent_id, "manual", "holiday"),
+        (agent_id, manager_id, manager_id, "manual", "holiday"),
     ]
 
 
@@ -536,3 +537,65 @@ def test_an_object_as_deep_as_is_taken_can_be_read_again(agent):
         taken = depth
         assert get(agent, reply.body).body["source_metadata"] == deep
     assert 100 < taken < 299
+
+
+# Races of a create with a delete -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def deleted_meanwhile(organization, connect, monkeypatch):
+    """Deletes every lead between the refusal of a write and the question why."""
+    facts, other = changes._facts, connect()
+
+    def after_a_delete(tx, *arguments):
+        tx.execute("select").fetchall()  # by now the write before has been refused
+        with other.transaction():
+            other.execute("select enter_context(%s, %s)", [organization.tenant_id, organization.organization_id])
+            other.execute("update leads set deleted_at = now() where deleted_at is null")
+        return facts(tx, *arguments)
+
+    monkeypatch.setattr(changes, "_facts", after_a_delete)
+
+
+@pytest.mark.usefixtures("deleted_meanwhile")
+def test_a_create_whose_duplicate_is_deleted_meanwhile_is_done(agent):
+    create(agent)
+    assert create(agent).status == 201
+
+
+@pytest.mark.usefixtures("deleted_meanwhile")
+def test_a_restore_whose_duplicate_is_deleted_meanwhile_is_done(agent):
+    lead = create(agent).body
+    delete(agent, lead)
+    create(agent)
+    assert restore(agent, lead).status == 200
+
+
+# Assigning -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["change", "duplicate"])
+def test_an_agent_takes_a_lead_without_an_owner_and_assigns_no_other(organization, agent, way):
+    manager = caller(organization, "manager")
+    own, other = (str(organization.members[role].id) for role in ("agent", "manager"))
+
+    def give(member, lead, user_id) -> Reply:
+        if way == "change":
+            return change(member, get(member, lead).body, user_id=user_id)
+        body = {"phone_number": NUMBER, "user_id": user_id}
+        return member.ask(handler, "POST /leads", query={"on_duplicate": "update"}, body=body)
+
+    lead = create(agent).body
+    assert give(agent, lead, other).code == "may_not_assign"
+    assert give(agent, lead, None).status == 200
+    assert give(agent, lead, own).body["user_id"] == own
+    assert give(agent, lead, own).status == 200
+    for elsewhere in (None, other):
+        reply = give(agent, lead, elsewhere)
+        assert (reply.status, reply.code) == (403, "may_not_assign")
+    assert give(manager, lead, other).body["user_id"] == other
+    assert give(agent, lead, own).status == 403
+
+
+def test_a_body_over_4_mb_is_refused_where_none_is_taken_too(agent):
+    assert agent.ask(handler, "GET /leads", raw_body=" " * 5_000_000).code == "body_too_large"

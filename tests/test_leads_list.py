@@ -12,8 +12,8 @@ from psycopg import sql
 from functions.config_api.app import handler as config
 from leadline.db import tenant_transaction
 from leadline.leads import listing
-from tests.calling import caller
-from tests.leads import create, delete, get, page
+from tests.calling import LARGEST_ANSWER, caller
+from tests.leads import change, create, delete, get, of_lead, page
 
 SORTS = ["-created_at", "-lead_score", "-last_contact_date", "last_name"]
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -442,11 +442,19 @@ def test_a_cursor_of_another_organization_shows_nothing_of_it(agent, organizatio
 
 
 @pytest.mark.parametrize("character", ["\U0001f525", '"', "\x01"], ids=ascii)
-def test_a_page_that_no_function_could_answer_is_refused_and_a_shorter_one_is_not(agent, organization, character):
-    insert(organization, *[{"notes": character * 10_000, "address": character * 200}] * 200)
-    refused = page(agent, limit=200)
+def test_a_page_of_the_usual_length_fits_whatever_the_leads_hold(agent, organization, character):
+    insert(organization, *[{"notes": character * 10_000, "address": character * 200}] * 51)
+    reply = page(agent)
+    assert len(reply.body["items"]) == 50
+    assert reply.size <= LARGEST_ANSWER
+
+
+def test_what_a_function_cannot_answer_is_a_refusal_that_says_so(agent, organization, monkeypatch):
+    insert(organization, *[{}] * 9)
+    monkeypatch.setattr("leadline.api.LARGEST_ANSWER", 5_000)
+    assert page(agent, limit=1).status == 200
+    refused = page(agent, limit=9)
     assert (refused.status, refused.code) == (422, "answer_too_large")
-    assert len(page(agent, limit=50).body["items"]) == 50
 
 
 def test_a_deleted_lead_is_in_no_list(agent):
@@ -456,3 +464,58 @@ def test_a_deleted_lead_is_in_no_list(agent):
     for query in ({}, {"tags_any": "hot"}, {"name": "ada"}, *({"sort": sort} for sort in SORTS)):
         assert found(agent, **query) == []
     assert page(agent, count="true").body["count"] == 0
+
+
+# Long rows ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_page_by_last_name_goes_on_after_a_long_name_of_any_script(agent):
+    for place in range(2):
+        create(agent, phone_number=f"415555010{place}", last_name="Ш" * 150)
+    first = page(agent, sort="last_name", limit=1).body
+    assert page(agent, sort="last_name", limit=1, cursor=first["next_cursor"]).status == 200
+
+
+def test_a_page_of_long_leads_is_shorter_and_the_next_goes_on(organization, agent):
+    notes = "\N{GRINNING FACE}" * 10_000  # as long as notes may be
+    with tenant_transaction(organization.caller(None)) as tx:
+        tx.execute(
+            "insert into leads (phone_number, notes)"
+            " select '+1415555' || number, %(notes)s from generate_series(1000, 1199) as number",
+            {"notes": notes},
+        )
+    seen, cursor = [], None
+    while cursor is not None or not seen:
+        reply = page(agent, limit=200, count=True, **({"cursor": cursor} if cursor else {}))
+        assert (reply.status, reply.body["count"]) == (200, 200)
+        assert reply.size <= LARGEST_ANSWER
+        assert len(reply.body["items"]) > 100 or not reply.body["next_cursor"]
+        seen += [lead["id"] for lead in reply.body["items"]]
+        cursor = reply.body["next_cursor"]
+    assert len(seen) == len(set(seen)) == 200
+
+
+@pytest.mark.parametrize("what", ["audit", "timeline"])
+def test_a_page_of_long_history_is_shorter(agent, what):
+    lead = create(agent, notes="").body
+    for place in range(110):
+        lead = change(agent, lead, notes=str(place) + '"' * 9_990).body
+    reply = of_lead(agent, what, lead, limit=200)
+    assert reply.size <= LARGEST_ANSWER
+    assert len(reply.body["items"]) > 50
+    rest = of_lead(agent, what, lead, limit=200, cursor=reply.body["next_cursor"])
+    assert rest.body["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("written", "searched"),
+    [
+        ("Jose\u0301", "Jos\u00e9"),
+        ("Jos\u00e9", "jose\u0301"),
+        ("Mary  \t Ann", "mary ann"),
+        ("Mary Ann", "mary\u00a0\u2003ann"),
+    ],
+)
+def test_a_name_is_found_however_it_is_spelled_in_unicode(agent, written, searched):
+    lead = create(agent, first_name=written).body
+    assert [found["id"] for found in page(agent, name=searched).body["items"]] == [lead["id"]]

@@ -99,6 +99,8 @@ def handler(event, context):
         os._exit(7)
     elif action == "answer":
         return json.loads(event["body"])
+    elif action == "long":
+        return answer("x" * 6 * 1024 * 1024)
     elif action == "environment":
         return answer(dict(os.environ))
     print("said", action)
@@ -426,6 +428,7 @@ def test_more_than_four_at_once_wait_their_turn(toy: Suite) -> None:
     ("action", "logged"),
     [
         ("raise", "ValueError: no such thing"),
+        ("long", "Function.ResponseSizeTooLarge"),
         ("exit", "Runtime.ExitError: the process ended with 7"),
         ("hang", "Sandbox.Timedout: no answer in time (Timeout: 2 s)"),
     ],

@@ -3,6 +3,7 @@
 import json
 import uuid
 from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 import boto3
 import pytest
@@ -18,6 +19,7 @@ from leadline import events as events_module
 from leadline.db import system_transaction, tenant_transaction
 from leadline.dnc.additions import due_on
 from tests.calling import Reply, caller
+from tests.leads import change, delete, of_lead, restore
 from tests.test_dnc_api import NUMBER, OTHER, add, check, entries, expire, lead, read, remove, upload
 
 
@@ -385,3 +387,209 @@ def test_the_status_before_dnc_is_the_last_one_however_often_a_number_was_listed
         assert read(admin, one)["status"] == "dnc"
         assert remove(admin, entry["id"], reason="over").status == 200
         assert read(admin, one)["status"] == "new"
+
+
+# A lead in dnc that changes its number --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", ["cooling_off", "admin_added", "legal_requirement"])
+def test_a_change_of_number_makes_no_opt_out_that_no_person_made(organization, admin, reason):
+    one = lead(admin)
+    add(admin, reason=reason)
+    change(admin, read(admin, one), phone_number=OTHER)
+    assert events(organization) == []
+
+
+def test_a_temporary_entry_stays_temporary_when_its_lead_changes_its_number(admin):
+    one = lead(admin)
+    add(admin, reason="cooling_off")
+    change(admin, read(admin, one), phone_number=OTHER)
+    (found,) = check(admin, OTHER)
+    assert found["expires_at"] is not None
+
+
+def test_a_rejected_opt_out_is_lifted_from_the_lead_also_where_its_number_has_changed(admin):
+    one = lead(admin)
+    guess(admin)
+    moved = change(admin, read(admin, one), phone_number=OTHER).body
+    decide(admin, waiting(admin)[0]["id"])
+    assert read(admin, moved)["calling_blocked"] is False
+
+
+def test_a_lead_in_dnc_does_not_become_callable_by_changing_number_and_status_at_once(admin):
+    opted_out = change(admin, lead(admin), status="dnc").body
+    change(admin, opted_out, status="new", phone_number=OTHER)
+    assert read(admin, opted_out)["calling_blocked"] is True
+
+
+def test_the_new_number_of_a_lead_in_dnc_is_listed_as_the_old_one_was(admin):
+    one = lead(admin)
+    add(admin, reason="complaint", source="letter", detected_phrase="no more", notes="page 2")
+    moved = change(admin, read(admin, one), phone_number=OTHER)
+    assert (moved.status, moved.body["status"], moved.body["calling_blocked"]) == (200, "dnc", True)
+    new, old = entries(admin)
+    told = ("reason", "source", "detected_phrase", "notes", "expires_at")
+    assert (new["phone_number"], old["phone_number"]) == (OTHER, NUMBER)
+    assert [new[name] for name in told] == [old[name] for name in told]
+
+
+def test_a_number_that_was_listed_past_the_layer_is_carried_along_as_such(admin, organization):
+    one = lead(admin)
+    with tenant_transaction(organization.caller(None)) as tx:
+        tx.execute("insert into dnc_list (phone_number, reason) values (%s, 'legal_requirement')", [NUMBER])
+    guess(admin)
+    moved = change(admin, read(admin, one), phone_number=OTHER).body
+    decide(admin, waiting(admin)[0]["id"])
+    assert {item["listed"] for item in check(admin, NUMBER, OTHER)} == {True}
+    assert read(admin, moved)["calling_blocked"] is True
+
+
+def test_a_rejection_takes_what_was_carried_along_back_to_what_else_it_rests_on(admin):
+    one = lead(admin)
+    add(admin, reason="legal_requirement", source="registry")
+    guess(admin)
+    third = "+14155550144"
+    moved = change(admin, read(admin, one), phone_number=OTHER).body
+    change(admin, moved, phone_number=third)
+    decide(admin, waiting(admin)[0]["id"])
+    found = check(admin, NUMBER, OTHER, third)
+    assert {(item["listed"], item["reason"], item["source"]) for item in found} == {
+        (True, "legal_requirement", "registry")
+    }
+
+
+def test_a_lead_whose_entry_has_expired_is_released_when_it_changes_its_number(admin, organization):
+    one = lead(admin)
+    expire(organization, add(admin, reason="cooling_off").body)
+    moved = change(admin, read(admin, one), phone_number=OTHER).body
+    assert (moved["status"], moved["calling_blocked"]) == ("new", False)
+    assert change(admin, moved, first_name="Ada").status == 200  # the version is the newest
+    assert check(admin, OTHER)[0]["listed"] is False
+
+
+def test_a_refused_change_of_number_carries_nothing_along(admin):
+    one = lead(admin)
+    lead(admin, OTHER)
+    add(admin)
+    assert change(admin, read(admin, one), phone_number=OTHER).code == "duplicate_lead"
+    assert check(admin, OTHER)[0]["listed"] is False
+
+
+def test_a_lead_in_dnc_changes_its_number_in_three_round_trips(admin, delayed):
+    one = lead(admin)
+    add(admin)
+    current = read(admin, one)
+    with delayed() as trips:
+        read(admin, one)
+        before = trips()
+        assert change(admin, current, phone_number=OTHER).status == 200
+        assert trips() - before <= 3
+
+
+# Deleted leads --------------------------------------------------------------------------------------------------------
+
+
+def test_a_restored_lead_whose_number_is_listed_no_more_is_not_left_in_dnc(admin):
+    one = lead(admin)
+    entry = add(admin).body
+    delete(admin, read(admin, one))
+    remove(admin, entry["id"], reason="by mistake")
+    restored = restore(admin, one).body
+    assert (restored["status"], restored["calling_blocked"]) == ("new", False)
+
+
+def test_an_opt_out_cancels_the_enrollments_of_a_deleted_lead_too(organization, admin):
+    one = lead(admin)
+    with tenant_transaction(organization.caller(None)) as tx:
+        tx.execute("insert into nurture_sequences (name) values ('welcome')")
+        tx.execute(
+            "insert into lead_sequence_enrollments (lead_id, sequence_id) select %(lead)s, id from nurture_sequences",
+            {"lead": one["id"]},
+        )
+    delete(admin, one)
+    entry = add(admin).body
+    remove(admin, entry["id"], reason="by mistake")
+    restore(admin, one)
+    with tenant_transaction(organization.caller(None)) as tx:
+        (enrollment,) = tx.execute("select status from lead_sequence_enrollments").fetchall()
+    assert enrollment["status"] == "cancelled"
+
+
+# History in the order in which things happened ------------------------------------------------------------------------
+
+
+def late_addition(connect, organization, meanwhile) -> None:
+    """An addition whose transaction began before others that got the number's lock first."""
+    app = connect()
+    with app.transaction():
+        app.execute("select enter_context(%s, %s)", [organization.tenant_id, organization.organization_id])
+        meanwhile()
+        dnc.lock_number(app, NUMBER)
+        dnc.add(app, NUMBER, reason="admin_added", source="import")
+
+
+def test_the_newest_status_in_the_history_is_the_leads(organization, admin, connect):
+    one = lead(admin)
+    late_addition(connect, organization, lambda: change(admin, one, status="hot"))
+    newest = of_lead(admin, "status-history", one).body["items"][0]
+    assert newest["to_status"] == read(admin, one)["status"] == "dnc"
+
+
+def test_the_status_that_returns_is_the_one_before_the_last_listing(organization, admin, connect):
+    one = lead(admin)
+
+    def meanwhile() -> None:
+        remove(admin, add(admin).body["id"], reason="by mistake")
+        assert change(admin, read(admin, one), status="hot").status == 200
+
+    late_addition(connect, organization, meanwhile)
+    remove(admin, entries(admin)[0]["id"], reason="by mistake")
+    assert read(admin, one)["status"] == "hot"
+
+
+def test_a_lead_that_is_listed_has_the_entrys_reason_in_its_history(admin):
+    one, other = lead(admin), lead(admin, OTHER)
+    add(admin, reason="legal_requirement")
+    change(admin, other, status="dnc", change_reason="she rang")
+    told = [of_lead(admin, "status-history", lead).body["items"][0]["reason"] for lead in (one, other)]
+    assert told == ["legal_requirement", "she rang"]
+
+
+# Dates and withdrawals ------------------------------------------------------------------------------------------------
+
+
+def test_the_due_date_is_never_later_than_ten_business_days_after_the_persons_own_day():
+    monday_evening = datetime.fromisoformat("2026-11-30T20:00:00-05:00")  # Tuesday 01:00 in UTC
+    assert due_on(monday_evening) <= date(2026, 12, 14)
+
+
+def test_a_rejected_opt_out_is_no_documented_withdrawal(organization, admin, connect):
+    add(admin)
+    guess(admin)
+    decide(admin, waiting(admin)[0]["id"])
+    (entry,) = connect("superuser").execute(
+        "select reason, consent_withdrawal_documented as documented from dnc_list where organization_id = %s",
+        [organization.organization_id],
+    )
+    assert entry == {"reason": "admin_added", "documented": False}
+
+
+@pytest.mark.parametrize(
+    ("occurred", "zone", "due"),
+    [
+        ("2026-12-01T01:00+00:00", "America/New_York", date(2026, 12, 14)),  # still Monday there
+        ("2026-12-01T01:00+00:00", "Europe/Berlin", date(2026, 12, 15)),
+        ("2026-12-01T11:59+00:00", None, date(2026, 12, 14)),  # somewhere still Monday
+        ("2026-12-01T12:00+00:00", None, date(2026, 12, 15)),
+        ("2026-12-01T08:00+13:00", "Pacific/Auckland", date(2026, 12, 15)),  # Monday in UTC
+    ],
+)
+def test_a_due_date_counts_from_the_earlier_of_the_days_that_it_may_have_been(occurred, zone, due):
+    assert due_on(datetime.fromisoformat(occurred), zone and ZoneInfo(zone)) == due
+
+
+def test_the_offset_that_a_person_has_given_decides_the_day(admin, organization):
+    add(admin, reason="lead_requested", occurred_at="2026-10-26T20:00:00-10:00")  # Monday in Honolulu
+    (event,) = events(organization)
+    assert event["due_on"] == date(2026, 11, 9)
+    assert event["occurred_at"] == datetime.fromisoformat("2026-10-27T06:00:00+00:00")

@@ -53,3 +53,8 @@ def test_the_sample_has_every_role_status_and_six_sources(superuser):
             scope,
         ).fetchone()
         assert history["months"] > 2
+
+
+def test_the_sample_tells_each_assignment_once(superuser):
+    (told,) = superuser.execute("select count(*) as rows, count(distinct lead_id) as leads from lead_assignments")
+    assert told["rows"] == told["leads"] > 0

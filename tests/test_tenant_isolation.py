@@ -417,9 +417,20 @@ RULES = {
         faults="""
             select on_table || ' ' || privilege from grantee
             where role = 'leadline_app' and privilege not in ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
+                and not (on_table = 'dnc_list' and privilege like 'UPDATE of %%')
         """,
         spoiled_by="grant truncate, references on leads to leadline_app; grant update (notes) on leads to leadline_app",
         found=["leads REFERENCES", "leads TRUNCATE", "leads UPDATE of notes"],
+    ),
+    "of a Do-Not-Call entry the application updates neither the number nor when and by whom it was listed": Rule(
+        faults="""
+            select attname::text from pg_attribute
+            where attrelid = 'dnc_list'::regclass and attnum > 0 and not attisdropped
+                and has_column_privilege('leadline_app', attrelid, attnum, 'update')
+                and attname in ('tenant_id', 'organization_id', 'id', 'phone_number', 'added_at', 'added_by')
+        """,
+        spoiled_by="grant update (phone_number) on dnc_list to leadline_app",
+        found=["phone_number"],
     ),
     "the application deletes only what nothing rests on": Rule(
         faults="""

@@ -23,7 +23,7 @@ def lead(agent, organization):
     """A lead to whom everything has happened, several things of each kind at the same moment."""
     lead = create(agent, user_id=str(organization.members["agent"].id)).body
     change(agent, lead, 1, status="contacted", first_name="Ada", last_name="Adler", change_reason="called")
-    change(agent, lead, 2, user_id=str(organization.members["manager"].id))
+    change(caller(organization, "manager"), lead, 2, user_id=str(organization.members["manager"].id))
     with tenant_transaction(organization.caller()) as tx:
         for score in (10, 20, 30):
             tx.execute("insert into lead_score_history (lead_id, score) values (%s, %s)", (lead["id"], score))

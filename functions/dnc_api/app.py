@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from leadline import dnc
-from leadline.api import PEOPLE, Answer, Api, Call, Nothing
+from leadline.api import IDEMPOTENCY_KEY, PEOPLE, Answer, Api, Call, Nothing
 from leadline.db import tenant_transaction
 from leadline.dnc import Check, Entry, EntryQuery, NewEntry, Removal
 from leadline.pages import Page
@@ -28,7 +28,7 @@ def page(call: Call[Nothing, EntryQuery]) -> Answer:
         return Answer(dnc.page(tx, call.query))
 
 
-@handler.route("POST /dnc", roles=PEOPLE, body=NewEntry, answers=Entry)
+@handler.route("POST /dnc", roles=PEOPLE, body=NewEntry, answers=Entry, headers=IDEMPOTENCY_KEY)
 def add(call: Call[NewEntry, Nothing]) -> Answer:
     """Lists a number: 201; or 200 where it is listed, with the stricter reason and expiry of both."""
 

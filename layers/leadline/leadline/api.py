@@ -6,19 +6,19 @@ matched again. Nothing of the tenant is taken from the body, the path or a heade
 
 import base64
 import hashlib
-import json
 import re
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import psycopg
 from aws_lambda_powertools import Logger
 from pydantic import ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from leadline import idempotency
 from leadline.db import Caller, KeyTaken, Transaction, tenant_transaction
@@ -41,6 +41,10 @@ from leadline.inputs import Input, code_of
 PUBLIC: frozenset[str] = frozenset()
 PEOPLE = frozenset({"agent", "manager", "admin"})
 ROLES = PEOPLE | {"service"}
+
+IF_MATCH = frozenset({"if-match"})
+IDEMPOTENCY_KEY = frozenset({"idempotency-key"})
+NO_FILES: Mapping[str, Any] = {}
 
 LARGEST_BODY = 4 * 1024 * 1024
 LARGEST_ANSWER = 6_000_000  # bytes, of what a function may return: 6 MB with its headers
@@ -80,7 +84,7 @@ class Call(Generic[BodyT, QueryT]):
     query: QueryT
     event: Event
     known_caller: Caller | None
-    key: Key | None = None
+    headers: frozenset[str] = frozenset()
 
     @property
     def caller(self) -> Caller:
@@ -96,6 +100,21 @@ class Call(Generic[BodyT, QueryT]):
         except ValueError:
             raise NotFound from None
 
+    @cached_property
+    def key(self) -> Key | None:
+        """The Idempotency-Key with what was sent under it. Raises BadIdempotencyKey and MalformedJson."""
+        key = self._header("idempotency-key")
+        if key is None:
+            return None
+        sent = raw_body(self.event)
+        try:
+            # A CSV is its own canonical form.
+            body = hashlib.sha256(sent).hexdigest() if is_csv(self.event) else from_json(sent or b"null")
+        except ValueError:
+            raise MalformedJson from None
+        path, query = self.event.get("pathParameters"), self.event.get("queryStringParameters")
+        return idempotency.key_of(self.event["routeKey"], key, path, query, body)
+
     def once(self, tx: Transaction, run: Callable[[], Answer]) -> Answer:
         """The answer of `run`, done and stored once for the call's Idempotency-Key; without a key just done."""
         if self.key is None:
@@ -107,11 +126,16 @@ class Call(Generic[BodyT, QueryT]):
 
     def version(self) -> int:
         """The version in If-Match. Raises VersionRequired without one; what is no version of ours matches none."""
-        if_match = self.event["headers"].get("if-match")
+        if_match = self._header("if-match")
         if if_match is None:
             raise VersionRequired
         version = re.fullmatch(r'"(\d{1,9})"', if_match.strip())
         return int(version[1]) if version else -1
+
+    def _header(self, name: str) -> str | None:
+        if name not in self.headers:
+            raise LookupError(f"the route does not declare the header {name}")
+        return self.event["headers"].get(name)
 
 
 @dataclass(frozen=True)
@@ -122,6 +146,9 @@ class Route:
     body: type[Input]
     query: type[Input]
     answers: Any
+    headers: frozenset[str]
+    files: Mapping[str, Any]
+    csv: bool
     run: Callable[[Call[Any, Any]], Answer]
 
 
@@ -139,14 +166,19 @@ class Api:
         body: type[BodyT] = Nothing,
         query: type[QueryT] = Nothing,
         answers: Any = None,
+        headers: frozenset[str] = frozenset(),
+        files: Mapping[str, Any] = NO_FILES,
+        csv: bool = False,
     ) -> Callable[[Callable[[Call[BodyT, QueryT]], Answer]], Callable[[Call[BodyT, QueryT]], Answer]]:
         """Declares a route by API Gateway's key for it, as in `GET /leads/{lead_id}`.
 
-        `answers` is the type of a good answer's body, for the API's document.
+        `headers` are those that it takes: IF_MATCH for `version`, IDEMPOTENCY_KEY for `once`. The others are for the
+        API's document: `answers` is the type of a good answer's body, `csv` says that it may be a CSV as well, and
+        `files` are the types, by content-type, of a body that the route reads by itself.
         """
 
         def declare(run: Callable[[Call[BodyT, QueryT]], Answer]) -> Callable[[Call[BodyT, QueryT]], Answer]:
-            self.routes[key] = Route(roles, body, query, answers, run)
+            self.routes[key] = Route(roles, body, query, answers, headers, files, csv, run)
             return run
 
         return declare
@@ -180,17 +212,16 @@ class Api:
             if caller.role not in route.roles:
                 raise Forbidden
         query = _validated(lambda: route.query.model_validate(event.get("queryStringParameters") or {}))
-        body = Nothing()
+        body, raw = Nothing(), raw_body(event)
         if route.body is not Nothing:
-            raw = raw_body(event)
             body = _validated(lambda: route.body.model_validate_json(raw))
             if caller is not None and (reason := getattr(body, "change_reason", None)):
                 caller = replace(caller, change_reason=reason)
-        key = _key(event)
+        call = Call(body, query, event, caller, route.headers)
         try:
-            return route.run(Call(body, query, event, caller, key))
+            return route.run(call)
         except KeyTaken:
-            return _kept(caller, key)
+            return _kept(call)
 
 
 def _ids(event: Event) -> dict[str, str]:
@@ -256,23 +287,17 @@ def raw_body(event: Event) -> bytes:
     return raw.removeprefix(b"\xef\xbb\xbf")
 
 
-def _key(event: Event) -> Key | None:
-    key = event["headers"].get("idempotency-key")
-    if key is None:
-        return None
-    try:
-        body: object = json.loads(raw_body(event) or b"null")
-    except (ValueError, RecursionError):  # no JSON: a CSV, whose canonical form is itself; or no sane JSON
-        body = hashlib.sha256(raw_body(event)).hexdigest()
-    return idempotency.key_of(event["routeKey"], key, event.get("queryStringParameters") or {}, body)
+def is_csv(event: Event) -> bool:
+    """Whether the body says of itself that it is a CSV."""
+    return event["headers"].get("content-type", "").lower().startswith("text/csv")
 
 
-def _kept(caller: Caller | None, key: Key | None) -> Answer:
+def _kept(call: Call[Any, Any]) -> Answer:
     """What the key was answered before."""
-    if caller is None or key is None:
-        raise LookupError("only a caller's key can be taken")
-    with tenant_transaction(caller) as tx:
-        kept = idempotency.find(tx, key)
+    if call.key is None:
+        raise LookupError("only a key that was sent can be taken")
+    with tenant_transaction(call.caller) as tx:
+        kept = idempotency.find(tx, call.key)
     return Answer(kept.body, kept.status, kept.headers)
 
 

@@ -15,7 +15,7 @@ from leadline.errors import Conflict, Refused
 
 
 class IdempotencyConflict(Conflict):
-    """This Idempotency-Key was used for another content; use a new key for a new call."""
+    """This Idempotency-Key was used for another content or by another member; use a new key for a new call."""
 
 
 class BadIdempotencyKey(Refused):
@@ -40,14 +40,14 @@ class Kept:
     body: str
 
 
-def key_of(route: str, key: str, query: dict[str, str], body: object) -> Key:
+def key_of(route: str, key: str, *content: object) -> Key:
     """The key of a call; the same content in another order or spelling of its JSON has the same hash.
 
     Raises BadIdempotencyKey.
     """
     if not 1 <= len(key) <= 200 or not key.isprintable():
         raise BadIdempotencyKey
-    canonical = json.dumps([query, body], sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return Key(route, key, hashlib.sha256(canonical.encode()).hexdigest())
 
 
@@ -68,11 +68,15 @@ def keep(tx: Transaction, key: Key, answer: Kept) -> None:
 
 
 def find(tx: Transaction, key: Key) -> Kept:
-    """The answer of a key that is taken. Raises IdempotencyConflict where it was for another content."""
+    """The answer of a key that this member has taken for this content. Raises IdempotencyConflict where he has not."""
     row = tx.execute(
-        "select content_hash, status, headers, body from idempotency_keys where route = %(route)s and key = %(key)s",
+        """
+        select status, headers, body from idempotency_keys
+        where route = %(route)s and key = %(key)s and content_hash = %(content_hash)s
+            and claimed_by is not distinct from current_user_id()
+        """,
         vars(key),
     ).fetchone()
-    if row is None or row["content_hash"] != key.content_hash:
+    if row is None:
         raise IdempotencyConflict
     return Kept(row["status"], row["headers"], row["body"])

@@ -1,6 +1,8 @@
 """What every input has in common: unknown fields are refused, text is trimmed, and PostgreSQL can keep what gets in."""
 
 import json
+import re
+import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -8,6 +10,8 @@ from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from pydantic_core import PydanticCustomError
+
+LARGEST_OBJECT = 16_384  # bytes of an object that a caller has made, as JSON
 
 
 class Input(BaseModel):
@@ -27,15 +31,20 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def is_too_large(value: dict[str, Any]) -> bool:
+    """Whether an object is over 16 kB as JSON. Raises ValueError for what JSON does not have."""
+    return len(json.dumps(value, allow_nan=False)) > LARGEST_OBJECT
+
+
 def _storable(value: dict[str, Any]) -> dict[str, Any]:
     """What PostgreSQL's jsonb takes: no NUL, no NaN or Infinity; at most 16 kB."""
     try:
-        written = json.dumps(value, allow_nan=False)
+        too_large = is_too_large(value)
     except ValueError:
         raise PydanticCustomError("not_a_json_number", "A number must be finite and not of absurd length") from None
     if any("\0" in text for text in _texts(value)):
         raise PydanticCustomError("nul_character", "A NUL character cannot be stored")
-    if len(written) > 16_384:
+    if too_large:
         raise PydanticCustomError("too_large", "The object is over 16 kB")
     return value
 
@@ -68,9 +77,15 @@ def _time_zone(name: str) -> str:
     return name
 
 
+def _as_one_writes_it(name: str) -> str:
+    """The same name is the same text: composed characters (NFC), and one space where there are several."""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", name))
+
+
 Word = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_without_nul)
 ]
+Name = Annotated[Word, AfterValidator(_as_one_writes_it)]
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), AfterValidator(_without_nul)]
 TimeZone = Annotated[Word, AfterValidator(_time_zone)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]

@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic import Field
+from pydantic_core import to_json
 
 from leadline.errors import Refused
 from leadline.inputs import Input
 
 LONGEST_CURSOR = 3000  # a name or a filter of 200 characters can take 1,200 bytes as JSON
+LARGEST_PAGE = 5_000_000  # bytes; a function may answer six million
+ROWS_THAT_FIT = 50  # of any list: each would have to be over 100 kB, which none is
 Item = TypeVar("Item")
 KeyPart = Callable[[str], Any]
 
@@ -37,11 +40,31 @@ class Page(Generic[Item]):
 
 
 def cut(rows: list[Item], limit: int, order: str, key: Callable[[Item], tuple[Any, ...]]) -> Page[Item]:
-    """A page of `limit` from rows of which one more was read, to know whether there is a next page."""
-    if len(rows) <= limit:
+    """A page of `limit` from rows of which one more was read, to know whether there is a next page.
+
+    It is shorter where the rows are so long that an answer could not hold them.
+    """
+    count = fitting(rows, limit)
+    if count == len(rows):
         return Page(rows, None)
-    written = json.dumps([order, *map(str, key(rows[limit - 1]))], ensure_ascii=False).encode()
-    return Page(rows[:limit], base64.urlsafe_b64encode(written).decode().rstrip("="))
+    written = json.dumps([order, *map(str, key(rows[count - 1]))], ensure_ascii=False).encode()
+    return Page(rows[:count], base64.urlsafe_b64encode(written).decode().rstrip("="))
+
+
+def fitting(rows: list[Any], limit: int) -> int:
+    """How many of the first `limit` rows fit into one answer; one always does."""
+    shown = rows[:limit]
+    if len(shown) <= ROWS_THAT_FIT:
+        return len(shown)
+    # The answer is JSON as a text within JSON: there a quote and a backslash take two bytes, and nothing takes more.
+    if 2 * len(to_json(shown)) <= LARGEST_PAGE:
+        return len(shown)
+    size = 0
+    for place, row in enumerate(shown):
+        size += len(to_json(to_json(row).decode()))
+        if place and size > LARGEST_PAGE:
+            return place
+    return len(shown)
 
 
 def instant(text: str) -> datetime:

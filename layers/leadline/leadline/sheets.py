@@ -26,7 +26,8 @@ class NulCharacter(Refused):
 def read(raw: bytes, columns: frozenset[str]) -> Iterator[dict[str, str]]:
     """The rows below the header, each without its empty cells; an apostrophe that `write` has put is taken away.
 
-    Cells beyond the header are named by their place, so that a row with too many is refused and not shifted.
+    Empty lines and commas that end a line count for nothing. Cells beyond the header are named by their place, so that
+    a row with too many is refused and not shifted.
     Raises MalformedCsv, UnknownField and NulCharacter.
     """
     try:
@@ -37,9 +38,11 @@ def read(raw: bytes, columns: frozenset[str]) -> Iterator[dict[str, str]]:
         raise NulCharacter
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        header = [name.strip() for name in next(lines, list[str]())]
+        header = [name.strip() for name in next((cells for cells in lines if any(map(str.strip, cells))), list[str]())]
         if not header:
             raise MalformedCsv
+        while not header[-1]:
+            header.pop()
         if len(set(header)) < len(header) or not set(header) <= columns:
             raise UnknownField
         for cells in lines:

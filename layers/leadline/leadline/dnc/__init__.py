@@ -7,13 +7,14 @@ from leadline.dnc.additions import (
     OnDncList,
     OptOutNeverExpires,
     add,
+    carry,
     enter,
     lock_number,
     lock_numbers,
 )
 from leadline.dnc.checks import Check, CheckAnswer, CheckItem, check
 from leadline.dnc.entries import Entry, EntryQuery, Export, ExportQuery, export, page
-from leadline.dnc.removals import Expired, Removal, WrittenConsentRequired, expired, lift, remove
+from leadline.dnc.removals import Expired, Removal, WrittenConsentRequired, expired, lift, release, remove
 from leadline.dnc.reports import Report, ReportQuery, report
 from leadline.dnc.reviews import AlreadyReviewed, Decision, Review, WaitingOptOut, review, waiting
 from leadline.dnc.uploads import Taken, TooManyRows, take
@@ -43,6 +44,7 @@ __all__ = [
     "WaitingOptOut",
     "WrittenConsentRequired",
     "add",
+    "carry",
     "check",
     "enter",
     "expired",
@@ -51,6 +53,7 @@ __all__ = [
     "lock_number",
     "lock_numbers",
     "page",
+    "release",
     "remove",
     "report",
     "review",

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Annotated, Literal, LiteralString
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from psycopg import Cursor, sql
 from psycopg.rows import DictRow
@@ -11,7 +13,7 @@ from pydantic import Field
 
 from leadline import config, phone
 from leadline.db import Transaction
-from leadline.dnc.entries import BY_A_PERSON, ENTRY_COLUMNS, Entry, Instant, Reason
+from leadline.dnc.entries import BY_A_PERSON, ENTRY_COLUMNS, Entry, Instant, Moment, Reason
 from leadline.errors import Refused
 from leadline.inputs import Input, Prose, Word
 
@@ -19,6 +21,7 @@ Channel = Literal["call", "sms", "email", "web", "mail", "other"]
 
 REVIEWED_BELOW = 0.8  # of confidence: an opt-out detected with less waits for a person to confirm it
 BUSINESS_DAYS_TO_HONOUR = 10  # 47 CFR 64.1200(a)(10), (d)(3)
+FARTHEST_WEST = -12  # hours: no place on Earth has an earlier date
 
 
 class OnDncList(Refused):
@@ -50,7 +53,7 @@ class NewEntry(Input):
     notes: Prose | None = None
     expires_at: Instant | None = None
     channel: Channel = "other"
-    occurred_at: Instant | None = None
+    occurred_at: Moment | None = None
     confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
 
 
@@ -71,12 +74,14 @@ class Addition:
     verdict: str
 
 
-def due_on(occurred: datetime) -> date:
-    """The last day to honour an opt-out: ten business days on.
+def due_on(occurred: datetime, zone: tzinfo | None = None) -> date:
+    """The last day to honour an opt-out: ten business days after the person's own day.
 
+    That is the day at the offset that was given, or in `zone` (without one: anywhere) where it is still the day before.
     Holidays count as business days here, so that the day is never later than the law's (47 CFR 64.1200(a)(10)).
     """
-    day, left = occurred.astimezone(UTC).date(), BUSINESS_DAYS_TO_HONOUR
+    elsewhere = occurred.astimezone(zone) if zone else occurred.astimezone(UTC) + timedelta(hours=FARTHEST_WEST)
+    day, left = min(occurred.date(), elsewhere.date()), BUSINESS_DAYS_TO_HONOUR
     while left:
         day += timedelta(days=1)
         left -= day.weekday() < 5
@@ -103,8 +108,8 @@ def addition(new: NewEntry, decided: config.Config, now: datetime) -> Addition:
         notes=new.notes,
         expires_at=expires_at,
         channel=new.channel,
-        occurred_at=occurred_at,
-        due_on=due_on(occurred_at),
+        occurred_at=occurred_at.astimezone(UTC),
+        due_on=due_on(occurred_at, ZoneInfo(decided.time_zone)),
         confidence=new.confidence,
         verdict="uncertain" if doubted else "certain",
     )
@@ -143,6 +148,16 @@ def enter(tx: Transaction, new: NewEntry) -> tuple[Entry, bool]:
     return Entry(**row), is_new
 
 
+def carry(tx: Transaction, lead_id: UUID, from_number: str, to_number: str) -> None:
+    """Lists the new number of a lead in dnc as its old one is listed, where it is, and where the lead has come to it.
+
+    The person opted out, and not the number. The new entry rests on the same events, so that a review which rejects one
+    lifts both. The numbers must be locked.
+    """
+    values = {"lead_id": lead_id, "from_number": from_number, "to_number": to_number}
+    tx.execute(CARRY, values)
+
+
 def write(tx: Transaction, additions: Sequence[Addition], answer: sql.Composable) -> Cursor[DictRow]:
     """Lists numbers that are locked, and stops all contact with their leads; answers of each entry what is asked for.
 
@@ -152,7 +167,7 @@ def write(tx: Transaction, additions: Sequence[Addition], answer: sql.Composable
     numbers = {"phone_numbers": columns["phone_number"]}
     tx.execute(
         """
-        update dnc_list set removed_at = now(), removal_reason = 'expired'
+        update dnc_list set removed_at = clock_timestamp(), removal_reason = 'expired'
         where phone_number = any (%(phone_numbers)s) and removed_at is null and expires_at <= now()
         """,
         numbers,
@@ -163,20 +178,20 @@ def write(tx: Transaction, additions: Sequence[Addition], answer: sql.Composable
 
 
 def _stop_contact(tx: Transaction, numbers: dict[str, list[str]]) -> None:
-    """All that an entry ends, in this one place: what its leads may be called, and their enrollments."""
-    tx.execute(
-        """
-        update leads set status = 'dnc', calling_blocked = true
-        where phone_number = any (%(phone_numbers)s) and deleted_at is null and (status <> 'dnc' or not calling_blocked)
-        """,
-        numbers,
-    )
+    """All that an entry ends beside calls to its leads, which a trigger has stopped: their enrollments.
+
+    Those of deleted leads too, which may be restored after the entry has ended.
+    """
     tx.execute(
         """
         update lead_sequence_enrollments
         set status = 'cancelled', exit_reason = 'opted_out', next_step_scheduled_at = null, updated_at = now()
         where status in ('active', 'paused')
-            and lead_id in (select id from leads where phone_number = any (%(phone_numbers)s) and deleted_at is null)
+            and lead_id in (
+                select id from leads where phone_number = any (%(phone_numbers)s) and deleted_at is null
+                union all
+                select id from leads where phone_number = any (%(phone_numbers)s) and deleted_at is not null
+            )
         """,
         numbers,
     )
@@ -185,7 +200,8 @@ def _stop_contact(tx: Transaction, numbers: dict[str, list[str]]) -> None:
 # xmax is 0 in a row that was inserted, and not in one that a conflict has updated.
 WRITE = sql.SQL(
     """
-    with asked as materialized (
+    with this as materialized (select clock_timestamp() as moment),
+    asked as materialized (
         select asked.*, case when asked.reason = any (%(by_a_person)s) then uuid_v7() end as event_id
         from unnest(
             %(phone_number)s::text[], %(reason)s::text[], %(source)s::text[], %(detected_phrase)s::text[],
@@ -207,9 +223,9 @@ WRITE = sql.SQL(
     ),
     entered as (
         insert into dnc_list as entry (
-            phone_number, reason, source, detected_phrase, notes, expires_at, consent_withdrawal_documented
+            phone_number, reason, source, detected_phrase, notes, expires_at, consent_withdrawal_documented, added_at
         )
-        select * from strictest
+        select strictest.*, this.moment from strictest, this
         on conflict (organization_id, phone_number) where removed_at is null do update set
             (reason, source, detected_phrase, notes) = (
                 select excluded.reason, coalesce(excluded.source, entry.source),
@@ -229,20 +245,56 @@ WRITE = sql.SQL(
     ),
     kept_events as (
         insert into opt_out_events (
-            id, address, channel, reason, source, words, confidence, verdict, occurred_at, due_on
+            id, address, channel, reason, source, words, confidence, verdict, occurred_at, due_on, honoured_at
         )
         select
-            event_id, phone_number, channel, reason, source, detected_phrase, confidence, verdict, occurred_at, due_on
-        from asked
+            event_id, phone_number, channel, reason, source, detected_phrase, confidence, verdict, occurred_at, due_on,
+            this.moment
+        from asked, this
         where event_id is not null
     ),
     kept_additions as (
-        insert into dnc_additions (entry_id, event_id, reason, source, detected_phrase, notes, expires_at)
+        insert into dnc_additions (entry_id, event_id, reason, source, detected_phrase, notes, expires_at, added_at)
         select
-            entered.id, asked.event_id, asked.reason, asked.source, asked.detected_phrase, asked.notes, asked.expires_at
-        from asked
+            entered.id, asked.event_id, asked.reason, asked.source, asked.detected_phrase, asked.notes,
+            asked.expires_at, this.moment
+        from this, asked
         join entered using (phone_number)
     )
     select {answer} from entered
     """
 )
+
+# An entry was written past this layer when none of its additions has its time; its copy must tell the same.
+CARRY: LiteralString = """
+    with this as materialized (select clock_timestamp() as moment),
+    old as (
+        select entry.*, exists (
+            select from dnc_additions where entry_id = entry.id and added_at = entry.added_at
+        ) as says_what_it_rests_on
+        from dnc_list as entry
+        where entry.phone_number = %(from_number)s and entry.removed_at is null
+            and (entry.expires_at is null or entry.expires_at > now())
+            and exists (
+                select from leads
+                where id = %(lead_id)s and phone_number = %(to_number)s and status = 'dnc' and deleted_at is null
+            )
+    ),
+    entered as (
+        insert into dnc_list (
+            phone_number, reason, source, detected_phrase, notes, expires_at, consent_withdrawal_documented, added_at
+        )
+        select
+            %(to_number)s, reason, source, detected_phrase, notes, expires_at, consent_withdrawal_documented,
+            this.moment
+        from old, this
+        returning id
+    )
+    insert into dnc_additions (entry_id, event_id, reason, source, detected_phrase, notes, expires_at, added_at)
+    select
+        entered.id, addition.event_id, addition.reason, addition.source, addition.detected_phrase, addition.notes,
+        addition.expires_at,
+        case when old.says_what_it_rests_on then this.moment else this.moment + interval '1 microsecond' end
+    from this, entered, old
+    join dnc_additions as addition on addition.entry_id = old.id
+"""

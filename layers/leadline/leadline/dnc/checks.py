@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated
+from math import isfinite
+from typing import Annotated, Any
 
 from pydantic import Field
+from pydantic_core import to_json
 
 from leadline import config, phone
 from leadline.db import Transaction
@@ -16,7 +18,7 @@ from leadline.phone import BadPhone
 MOST_NUMBERS = 10_000
 LONGEST_SHOWN = 40  # of an input: an answer that repeats ten thousand long ones would not fit in 6 MB
 
-Spelling = str | int | float | bool | None  # whatever stands in a list: what is no number is told so by itself
+Spelling = Any  # whatever stands in a list: what is no number is told so by itself
 
 
 class OneOrMany(Refused):
@@ -40,9 +42,12 @@ class CheckError:
 
 @dataclass(frozen=True, slots=True)
 class CheckItem:
-    """What is known of one `input`, shown up to 40 characters; one with an `error` must not be contacted."""
+    """What is known of one `input`, shown up to 40 characters; one with an `error` must not be contacted.
 
-    input: Spelling
+    An input that is no single value, or no finite one, is shown as text.
+    """
+
+    input: str | int | float | bool | None
     phone_number: str | None = None
     listed: bool | None = None
     reason: Reason | None = None
@@ -90,6 +95,7 @@ def _read(spelling: Spelling, region: str) -> CheckItem:
     return CheckItem(input=_shown(spelling), phone_number=number, listed=False)
 
 
-def _shown(spelling: Spelling) -> Spelling:
-    text = str(spelling)
-    return spelling if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN]
+def _shown(spelling: Spelling) -> str | int | float | bool | None:
+    text = spelling if isinstance(spelling, str) else to_json(spelling, inf_nan_mode="constants").decode()
+    is_one_value = isfinite(spelling) if isinstance(spelling, float) else isinstance(spelling, str | int | None)
+    return spelling if is_one_value and len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN]

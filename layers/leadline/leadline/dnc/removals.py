@@ -58,7 +58,7 @@ def remove(tx: Transaction, entry_id: UUID, removal: Removal) -> Entry:
     statement = sql.SQL(
         """
         update dnc_list as entry
-        set removed_at = now(), removed_by = current_user_id(), removal_reason = %(reason)s,
+        set removed_at = clock_timestamp(), removed_by = current_user_id(), removal_reason = %(reason)s,
             removal_consent = %(consent)s
         where id = %(id)s and removed_at is null
             and (
@@ -124,7 +124,7 @@ def lift(tx: Transaction, entry_ids: list[UUID]) -> None:
     lock_numbers(tx, numbers)
     tx.execute(
         """
-        update dnc_list set removed_at = now(), removal_reason = 'expired'
+        update dnc_list set removed_at = clock_timestamp(), removal_reason = 'expired'
         where id = any (%(ids)s) and removed_at is null and expires_at <= now()
         """,
         {"ids": entry_ids},

@@ -12,7 +12,7 @@ from leadline.dnc.entries import Reason
 from leadline.errors import Refused
 from leadline.inputs import Input
 
-REMOVALS_NAMED = 1_000
+NAMED = 1_000  # of removals, and of reasons with their sources: an answer has a largest size
 
 
 class BadPeriod(Refused):
@@ -69,10 +69,14 @@ class Reviews:
 
 
 class Report(BaseModel):
-    """What happened to the Do-Not-Call list from the first to the last day; `removals` names the newest 1,000."""
+    """What happened to the Do-Not-Call list from the first to the last day.
+
+    `added` counts all additions, `additions` names the 1,000 most frequent; `removals` names the newest 1,000.
+    """
 
     first: date = Field(serialization_alias="from")
     last: date = Field(serialization_alias="to")
+    added: int
     additions: list[Additions]
     expired: int
     removed: int
@@ -82,10 +86,11 @@ class Report(BaseModel):
 
 
 ADDITIONS: LiteralString = """
-    select reason, source, count(*) as count from dnc_additions
+    select reason, source, count(*) as count, sum(count(*)) over () ::bigint as added from dnc_additions
     where added_at >= %(first)s and added_at < %(end)s
     group by reason, source
     order by count desc, reason, source
+    limit %(named)s
 """
 ENDED: LiteralString = """
     select
@@ -138,14 +143,15 @@ def report(tx: Transaction, query: ReportQuery) -> Report:
     period: dict[str, Any] = {
         "first": f"{query.first} 00:00+00",
         "end": f"{query.last + timedelta(days=1)} 00:00+00",
-        "named": REMOVALS_NAMED,
+        "named": NAMED,
     }
     asked = [tx.execute(statement, period) for statement in (ADDITIONS, ENDED, REMOVALS, OPT_OUTS, REVIEWS)]
     additions, (ended,), removals, opt_outs, (reviews,) = [cursor.fetchall() for cursor in asked]
     return Report.model_construct(
         first=query.first,
         last=query.last,
-        additions=[Additions(**row) for row in additions],
+        added=additions[0]["added"] if additions else 0,
+        additions=[Additions(row["reason"], row["source"], row["count"]) for row in additions],
         **ended,
         removals=[NamedRemoval(**row) for row in removals],
         opt_outs=[OptOuts(**row) for row in opt_outs],

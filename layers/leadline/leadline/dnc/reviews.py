@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.rows import kwargs_row
 
 from leadline.db import Transaction
-from leadline.dnc.additions import Channel, lock_number
+from leadline.dnc.additions import Channel, lock_numbers
 from leadline.dnc.removals import release
 from leadline.errors import Conflict, NotFound
 from leadline.inputs import Input, Word
@@ -82,13 +82,31 @@ def review(tx: Transaction, event_id: UUID, decision: Decision) -> Review:
 
     Raises NotFound and AlreadyReviewed.
     """
+    rejected = decision.decision == "reject"
+    # A rejection may lift several numbers, which are known only when nobody can add another one.
+    tx.execute(
+        "select lock_all_numbers()"
+        if rejected
+        else "select lock_number(address) from opt_out_events where id = %(id)s and verdict = 'uncertain'",
+        {"id": event_id},
+    )
     opt_out = tx.execute(
-        "select address from opt_out_events where id = %(id)s and verdict = 'uncertain'", {"id": event_id}
+        """
+        select
+            address,
+            array(
+                select entry.phone_number::text from dnc_additions as addition
+                join dnc_list as entry on entry.id = addition.entry_id
+                where addition.event_id = event.id and entry.removed_at is null
+            ) as resting_on_it
+        from opt_out_events as event
+        where id = %(id)s and verdict = 'uncertain'
+        """,
+        {"id": event_id},
     ).fetchone()
     if opt_out is None:
         raise NotFound
     number: str = opt_out["address"]
-    lock_number(tx, number)
     kept = tx.execute(
         """
         insert into opt_out_reviews (event_id, decision, reason) values (%(event_id)s, %(decision)s, %(reason)s)
@@ -97,8 +115,8 @@ def review(tx: Transaction, event_id: UUID, decision: Decision) -> Review:
         """,
         {"event_id": event_id, **decision.model_dump()},
     )
-    if decision.decision == "reject":
-        _take_back(tx, number)
+    if rejected:
+        _take_back(tx, [number, *opt_out["resting_on_it"]])
     listed = tx.execute("select is_on_dnc_list(%(number)s, current_org_id()) as listed", {"number": number})
     row = kept.fetchone()
     if row is None:
@@ -106,29 +124,35 @@ def review(tx: Transaction, event_id: UUID, decision: Decision) -> Review:
     return Review(phone_number=number, **row, **listed.fetchall()[0])
 
 
-def _take_back(tx: Transaction, number: str) -> None:
-    """Takes an entry back to what it rests on without its rejected opt-outs, and ends it where that is nothing.
+def _take_back(tx: Transaction, numbers: list[str]) -> None:
+    """Takes entries back to what they rest on without their rejected opt-outs, and ends those where that is nothing.
 
     An entry that was written past this layer tells nothing of what it rests on, and stays as it is.
     """
-    tx.execute(STANDING, {"number": number})
-    tx.execute(FALLEN, {"number": number})
-    release(tx, [number])
+    # Whoever commits lets go of the organization's lock before the numbers', and the guard on leads never waits.
+    lock_numbers(tx, numbers)
+    tx.execute(STANDING, {"numbers": numbers})
+    tx.execute(FALLEN, {"numbers": numbers})
+    release(tx, numbers)
 
 
 STANDING: LiteralString = """
     update dnc_list as entry
-    set (reason, source, detected_phrase, notes, expires_at) = (
-        standing.reason, standing.source, standing.detected_phrase, standing.notes, standing.expires_at
+    set (reason, source, detected_phrase, notes, expires_at, consent_withdrawal_documented) = (
+        standing.reason, standing.source, standing.detected_phrase, standing.notes, standing.expires_at,
+        standing.documented
     )
     from (
         select distinct on (addition.entry_id)
             addition.entry_id, addition.reason, addition.source, addition.detected_phrase, addition.notes,
             case
                 when bool_and(addition.expires_at is not null) over same then max(addition.expires_at) over same
-            end as expires_at
+            end as expires_at,
+            bool_or(addition.event_id is not null and addition.detected_phrase is not null) over same as documented
         from dnc_additions as addition
-        where addition.entry_id = (select id from dnc_list where phone_number = %(number)s and removed_at is null)
+        where addition.entry_id in (
+                select id from dnc_list where phone_number = any (%(numbers)s) and removed_at is null
+            )
             and not exists (
                 select from opt_out_reviews as review
                 where review.event_id = addition.event_id and review.decision = 'reject'
@@ -141,9 +165,9 @@ STANDING: LiteralString = """
 """
 FALLEN: LiteralString = """
     update dnc_list as entry
-    set removed_at = now(), removed_by = current_user_id(),
+    set removed_at = clock_timestamp(), removed_by = current_user_id(), consent_withdrawal_documented = false,
         removal_reason = 'all that it rested on was rejected or has expired'
-    where phone_number = %(number)s and removed_at is null
+    where phone_number = any (%(numbers)s) and removed_at is null
         and exists (select from dnc_additions where entry_id = entry.id and added_at = entry.added_at)
         and (
             expires_at <= now()

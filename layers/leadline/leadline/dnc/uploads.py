@@ -11,10 +11,12 @@ from pydantic_core import from_json
 from leadline import config, sheets
 from leadline.db import Transaction
 from leadline.dnc.additions import Addition, NewEntry, addition, lock_numbers, write
+from leadline.dnc.entries import CSV_COLUMNS
 from leadline.errors import MalformedJson, Refused
 from leadline.inputs import code_of
 
 MOST_ROWS = 50_000
+OF_THE_EXPORT = frozenset({"id", "added_at"})
 COUNTS = sql.SQL("count(*) filter (where is_new) as added")
 MOST_REFUSALS = 20_000  # told one by one; all of them could make an answer larger than a function may give
 
@@ -59,7 +61,7 @@ def take(tx: Transaction, raw: bytes, *, is_csv: bool) -> Taken:
 
     Raises MalformedJson, MalformedCsv, NotAList, TooManyRows and UnknownField.
     """
-    rows = list(sheets.read(raw, frozenset(NewEntry.model_fields))) if is_csv else _list(raw)
+    rows = _table(raw) if is_csv else _list(raw)
     if len(rows) > MOST_ROWS:
         raise TooManyRows
     found = _judge(rows, config.read(tx), datetime.now(UTC))
@@ -72,6 +74,15 @@ def take(tx: Transaction, raw: bytes, *, is_csv: bool) -> Taken:
         refused_count=len(found.refused),
         refused=found.refused[:MOST_REFUSALS],
     )
+
+
+def _table(raw: bytes) -> list[dict[str, str]]:
+    """The rows of a CSV, which may be an export of ours: what it tells beside an entry is passed over.
+
+    But not that the entry has ended: such a row has a field too many, and is refused.
+    """
+    rows = sheets.read(raw, frozenset([*NewEntry.model_fields, *CSV_COLUMNS]))
+    return [{name: cell for name, cell in row.items() if name not in OF_THE_EXPORT} for row in rows]
 
 
 def _list(raw: bytes) -> list[Any]:

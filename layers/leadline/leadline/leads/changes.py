@@ -9,8 +9,8 @@ from psycopg.types.json import Jsonb
 
 from leadline import config, dnc, phone
 from leadline.db import Transaction
-from leadline.errors import Conflict, LeadlineError, NotFound, PreconditionFailed, Refused
-from leadline.leads.custom_fields import require_declared
+from leadline.errors import Conflict, Forbidden, LeadlineError, NotFound, PreconditionFailed, Refused
+from leadline.leads.custom_fields import require_declared, require_fitting
 from leadline.leads.shapes import LEAD_COLUMNS, MOST_TAGS, SEEN, Lead, LeadChange, NewLead, as_tag, cursor, select
 
 
@@ -24,6 +24,10 @@ class VersionMismatch(PreconditionFailed):
 
 class UnknownMember(Refused):
     """There is no active member with this id in the organization."""
+
+
+class MayNotAssign(Forbidden):
+    """A manager or an admin assigns leads; an agent may take one that has no owner."""
 
 
 class BadTag(Refused):
@@ -42,58 +46,47 @@ def get(tx: Transaction, lead_id: UUID) -> Lead:
     return lead
 
 
-def create(tx: Transaction, new: NewLead, *, update_duplicate: bool = False) -> tuple[Lead, bool]:
+def create(
+    tx: Transaction, new: NewLead, *, update_duplicate: bool = False, may_assign: bool = True
+) -> tuple[Lead, bool]:
     """A new lead and True; or, where `update_duplicate` asks for it, the lead with that number changed and False.
 
     Where agents see their own leads only, what an agent creates is his, and a duplicate that he does not see is not his
-    to change. Raises BadPhone, OnDncList, DuplicateLead (with `lead_id`), UnknownMember and Invalid.
+    to change. Raises BadPhone, OnDncList, DuplicateLead (with `lead_id`), UnknownMember, MayNotAssign and Invalid.
     """
     decided = config.read(tx)
     number = phone.normalise(new.phone_number, decided.default_region)
     require_declared(new.custom_fields, decided.custom_fields)
     dnc.lock_number(tx, number)
-    statement = sql.SQL(
-        """
-        insert into leads (
-            phone_number, first_name, last_name, email, address, city, state, zip, country, time_zone,
-            source, sub_source, source_metadata, tags, notes, user_id, custom_fields
-        )
-        select
-            %(phone_number)s::text, %(first_name)s, %(last_name)s, %(email)s, %(address)s, %(city)s, %(state)s, %(zip)s,
-            %(country)s, %(time_zone)s, %(source)s, %(sub_source)s, %(source_metadata)s, %(tags)s, %(notes)s,
-            coalesce(sees_only_leads_of(), %(user_id)s), %(custom_fields)s
-        where not is_on_dnc_list(%(phone_number)s, current_org_id())
-            and (%(user_id)s::uuid is null or exists (select from members where id = %(user_id)s and active))
-        on conflict (organization_id, phone_number) where deleted_at is null do nothing
-        returning {columns}
-        """
-    ).format(columns=LEAD_COLUMNS)
-    values = new.model_dump() | {
-        "phone_number": number,
-        "source_metadata": Jsonb(new.source_metadata),
-        "custom_fields": Jsonb({name: value for name, value in new.custom_fields.items() if value is not None}),
-    }
-    inserted = cursor(tx).execute(statement, values)
-    facts = _facts(tx, number, new.user_id)  # travels with the insert, so that a refusal knows why without asking again
-    lead = inserted.fetchone()
-    if lead is not None:
-        _record_assignment(tx, lead, from_user=None, reason="created with this owner")
-        return lead, True
-    refusal, seen = _why_refused(facts)
+    refusal, seen = VersionMismatch(), False
+    for _ in range(2):  # the duplicate may be deleted before it can be named
+        inserted = _insert(tx, new, number)
+        facts = _facts(tx, number, new.user_id)  # travels along, so that a refusal knows why without asking again
+        lead = inserted.fetchone()
+        if lead is not None:
+            _record_assignment(tx, lead, from_user=None, reason="created with this owner")
+            return lead, True
+        refusal, seen = _why_refused(facts)
+        if not isinstance(refusal, VersionMismatch):
+            break
     if update_duplicate and isinstance(refusal, DuplicateLead) and seen:
         given = LeadChange.model_validate(new.model_dump(include=new.model_fields_set - {"phone_number"}))
-        return change(tx, UUID(refusal.members["lead_id"]), given), False
+        return change(tx, UUID(refusal.members["lead_id"]), given, may_assign=may_assign), False
     raise refusal
 
 
-def change(tx: Transaction, lead_id: UUID, change: LeadChange, version: int | None = None) -> Lead:
+def change(
+    tx: Transaction, lead_id: UUID, change: LeadChange, version: int | None = None, *, may_assign: bool = True
+) -> Lead:
     """The lead with the given fields changed, where it still has the version that the caller read.
 
-    Setting the status to dnc lists the number; a number that is listed keeps its lead there.
-    Raises NotFound, VersionMismatch, BadPhone, OnDncList, DuplicateLead, UnknownMember and Invalid.
+    Setting the status to dnc lists the number; a number that is listed keeps its lead there. Who may not assign may
+    take a lead without an owner. Raises NotFound, VersionMismatch, MayNotAssign, BadPhone, OnDncList, DuplicateLead,
+    UnknownMember and Invalid.
     """
     fields = change.fields()
     found = select(tx, lead_id)
+    own_id = tx.execute("select current_user_id() as id") if "user_id" in fields and not may_assign else None
     if fields.keys() & {"phone_number", "custom_fields"}:
         decided = config.read(tx)
         require_declared(fields.get("custom_fields", {}), decided.custom_fields)
@@ -106,6 +99,9 @@ def change(tx: Transaction, lead_id: UUID, change: LeadChange, version: int | No
         raise VersionMismatch
     if not fields:
         return before
+    if own_id and fields["user_id"] not in ([before.user_id] if before.user_id else [None, own_id.fetchall()[0]["id"]]):
+        raise MayNotAssign(field="user_id")
+    require_fitting(before.custom_fields, fields.get("custom_fields", {}))
     after = _update(tx, before, fields, version)
     if after.user_id != before.user_id:
         _record_assignment(tx, after, from_user=before.user_id, reason=change.change_reason)
@@ -136,11 +132,16 @@ def restore(tx: Transaction, lead_id: UUID) -> Lead:
     Raises NotFound (also for a person who was erased), OnDncList, and DuplicateLead (with `lead_id`).
     """
     values = {"lead_id": lead_id}
-    # The number of a deleted lead does not change, so it can be locked and read in one go.
-    tx.execute(
-        sql.SQL("select lock_number(phone_number) from leads where id = %(lead_id)s and {seen}").format(seen=SEEN),
+    found = tx.execute(
+        sql.SQL("select phone_number from leads where id = %(lead_id)s and phone_number is not null and {seen}").format(
+            seen=SEEN
+        ),
         values,
-    )
+    ).fetchone()
+    if found is None:
+        raise NotFound
+    number: str = found["phone_number"]  # of a deleted lead it does not change
+    dnc.lock_number(tx, number)
     statement = sql.SQL(
         """
         update leads set deleted_at = null
@@ -151,21 +152,17 @@ def restore(tx: Transaction, lead_id: UUID) -> Lead:
             )
         """
     ).format(seen=SEEN)
-    tx.execute(statement, values)
-    restored = select(tx, lead_id)
-    deleted = tx.execute(
-        sql.SQL("select phone_number from leads where id = %(lead_id)s and phone_number is not null and {seen}").format(
-            seen=SEEN
-        ),
-        values,
-    )
-    lead = restored.fetchone()
-    if lead is not None:
-        return lead
-    row = deleted.fetchone()
-    if row is None:
-        raise NotFound
-    refusal, _ = _why_refused(_facts(tx, row["phone_number"], None))
+    refusal: LeadlineError = NotFound()
+    for _ in range(2):  # the lead that was in the way may be deleted before it can be named
+        tx.execute(statement, values)
+        # What it was deleted with may have ended since.
+        dnc.release(tx, [number])
+        lead = select(tx, lead_id).fetchone()
+        if lead is not None:
+            return lead
+        refusal, _ = _why_refused(_facts(tx, number, None))
+        if not isinstance(refusal, VersionMismatch):
+            break
     raise refusal
 
 
@@ -206,6 +203,32 @@ def _require_tag(text: str) -> str:
     return tag
 
 
+def _insert(tx: Transaction, new: NewLead, number: str) -> Cursor[Lead]:
+    """The new lead, not fetched yet; none where a condition of it does not hold. The number must be locked."""
+    statement = sql.SQL(
+        """
+        insert into leads (
+            phone_number, first_name, last_name, email, address, city, state, zip, country, time_zone,
+            source, sub_source, source_metadata, tags, notes, user_id, custom_fields
+        )
+        select
+            %(phone_number)s::text, %(first_name)s, %(last_name)s, %(email)s, %(address)s, %(city)s, %(state)s, %(zip)s,
+            %(country)s, %(time_zone)s, %(source)s, %(sub_source)s, %(source_metadata)s, %(tags)s, %(notes)s,
+            coalesce(sees_only_leads_of(), %(user_id)s), %(custom_fields)s
+        where not is_on_dnc_list(%(phone_number)s, current_org_id())
+            and (%(user_id)s::uuid is null or exists (select from members where id = %(user_id)s and active))
+        on conflict (organization_id, phone_number) where deleted_at is null do nothing
+        returning {columns}
+        """
+    ).format(columns=LEAD_COLUMNS)
+    values = new.model_dump() | {
+        "phone_number": number,
+        "source_metadata": Jsonb(new.source_metadata),
+        "custom_fields": Jsonb({name: value for name, value in new.custom_fields.items() if value is not None}),
+    }
+    return cursor(tx).execute(statement, values)
+
+
 def _update(tx: Transaction, before: Lead, fields: dict[str, Any], version: int | None) -> Lead:
     """Changes columns of one lead under the locks of its old and new number, or raises why not."""
     number = fields.get("phone_number", before.phone_number)
@@ -213,6 +236,8 @@ def _update(tx: Transaction, before: Lead, fields: dict[str, Any], version: int 
     if "status" in fields and (leaves_dnc or fields["status"] == "dnc"):
         fields["calling_blocked"] = fields["status"] == "dnc"
     must_be_callable = leaves_dnc or number != before.phone_number
+    # Another number is no way out of dnc: the person opted out, and not the number.
+    left_behind = before.phone_number if leaves_dnc else None
     for locked in sorted(filter(None, {before.phone_number, number})):
         dnc.lock_number(tx, locked)
     statement = sql.SQL(
@@ -221,6 +246,7 @@ def _update(tx: Transaction, before: Lead, fields: dict[str, Any], version: int 
         where id = %(id)s and deleted_at is null and {seen}
             and (%(version)s::integer is null or version = %(version)s)
             and (not %(must_be_callable)s or not is_on_dnc_list(%(number)s, current_org_id()))
+            and (%(left_behind)s::text is null or not is_on_dnc_list(%(left_behind)s, current_org_id()))
             and not exists (
                 select from leads as other
                 where other.phone_number = %(number)s and other.deleted_at is null and other.id <> %(id)s
@@ -234,20 +260,42 @@ def _update(tx: Transaction, before: Lead, fields: dict[str, Any], version: int 
         "version": version,
         "number": number,
         "must_be_callable": must_be_callable,
+        "left_behind": left_behind,
         "new_owner": fields.get("user_id"),
     }
-    after = cursor(tx).execute(statement, conditions | _new_values(fields)).fetchone()
+    updated = cursor(tx).execute(statement, conditions | _new_values(fields))
+    moved = _move(tx, before, number) if before.status == "dnc" and "status" not in fields else None
+    after = updated.fetchone()
     if after is None:
-        left = select(tx, before.id)
-        facts = _facts(tx, number if must_be_callable else None, fields.get("user_id"), before.id)
-        lead = left.fetchone()
-        if lead is None:
-            raise NotFound
-        raise VersionMismatch if lead.version != before.version else _why_refused(facts)[0]
-    # A lead in dnc has its number listed, whichever of the two was changed: the person opted out, not the number.
-    if after.status == "dnc" and ("status" in fields or number != before.phone_number):
+        required = number if must_be_callable else None
+        raise _why_not_updated(tx, before, required, left_behind, fields.get("user_id"))
+    if fields.get("status") == "dnc":
         dnc.add(tx, number, reason="lead_requested", source="lead_status")
-    return after
+    return moved.fetchall()[0] if moved else after
+
+
+def _why_not_updated(
+    tx: Transaction, before: Lead, number: str | None, left_behind: str | None, new_owner: UUID | None
+) -> LeadlineError:
+    left = select(tx, before.id)
+    facts = _facts(tx, number, new_owner, before.id, left_behind)
+    lead = left.fetchone()
+    if lead is None:
+        return NotFound()
+    return VersionMismatch() if lead.version != before.version else _why_refused(facts)[0]
+
+
+def _move(tx: Transaction, before: Lead, number: str) -> Cursor[Lead] | None:
+    """What a lead in dnc takes along to its new number: the old one's entry, or where that holds no more, its release.
+
+    Travels with the statement that changes the number, and does nothing where that was refused. Answers the lead, to be
+    read after it.
+    """
+    if before.phone_number in (None, number):
+        return None
+    dnc.carry(tx, before.id, before.phone_number, number)
+    dnc.release(tx, [number])
+    return select(tx, before.id)
 
 
 def _assignments(fields: dict[str, Any]) -> sql.Composed:
@@ -267,16 +315,23 @@ def _new_values(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _facts(
-    tx: Transaction, number: str | None, user_id: UUID | None, except_lead: UUID | None = None
+    tx: Transaction,
+    number: str | None,
+    user_id: UUID | None,
+    except_lead: UUID | None = None,
+    left_behind: str | None = None,
 ) -> Cursor[DictRow]:
     """What could keep a number from being a lead's, read under its lock, not fetched yet.
 
-    `number` is the one that would have become callable.
+    `number` is the one that would have become callable, `left_behind` the one that a lead in dnc had.
     """
     statement = sql.SQL(
         """
         select
-            case when %(number)s::text is not null then is_on_dnc_list(%(number)s, current_org_id()) end as listed,
+            exists (
+                select from unnest(array[%(number)s, %(left_behind)s]::text[]) as judged (number)
+                where case when judged.number is not null then is_on_dnc_list(judged.number, current_org_id()) end
+            ) as listed,
             other.id as duplicate, other.seen,
             %(user_id)s::uuid is null or exists (select from members where id = %(user_id)s and active) as owner_known
         from (select) as here
@@ -285,7 +340,8 @@ def _facts(
             and other.id is distinct from %(except_lead)s
         """
     ).format(seen=SEEN)
-    return tx.execute(statement, {"number": number, "user_id": user_id, "except_lead": except_lead})
+    values = {"number": number, "user_id": user_id, "except_lead": except_lead, "left_behind": left_behind}
+    return tx.execute(statement, values)
 
 
 def _why_refused(facts: Cursor[DictRow]) -> tuple[LeadlineError, bool]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from leadline.config import CustomField
 from leadline.errors import FieldError, Invalid
+from leadline.inputs import is_too_large
 
 LONGEST_TEXT = 1000
 MUST_BE = {
@@ -41,6 +42,13 @@ def require_declared(given: dict[str, Any], declared: list[CustomField]) -> None
     wrong = [found for name, value in given.items() if (found := _wrong(name, value, fields.get(name)))]
     if wrong:
         raise Invalid(wrong)
+
+
+def require_fitting(before: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raises Invalid where all custom fields of a lead would be over what one object may have."""
+    kept = {name: value for name, value in (before | given).items() if value is not None}
+    if any(value is not None for value in given.values()) and is_too_large(kept):
+        raise Invalid([FieldError("/custom_fields", "too_large", "All custom fields of a lead would be over 16 kB")])
 
 
 def _wrong(name: str, value: object, field: CustomField | None) -> FieldError | None:

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from leadline import config
 from leadline.db import Transaction
-from leadline.inputs import Word
+from leadline.inputs import Name, Word
 from leadline.leads.shapes import LEAD_COLUMNS, SEEN, Lead, Status, Tags, cursor
 from leadline.pages import KeyPart, Page, PageQuery, cut, instant, position
 
@@ -73,7 +73,7 @@ class LeadQuery(PageQuery):
     created_to: Instant | None = None
     last_contact_from: Instant | None = None
     last_contact_to: Instant | None = None
-    name: Word | None = None
+    name: Name | None = None
     count: bool = False
 
 

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from leadline.config import Country
 from leadline.db import Transaction
-from leadline.inputs import Input, JsonObject, Prose, TimeZone, Word
+from leadline.inputs import Input, JsonObject, Name, Prose, TimeZone, Word
 
 Status = Literal["new", "contacted", "qualified", "nurturing", "hot", "cold", "recruited", "dnc"]
 
@@ -59,8 +59,8 @@ Tags = Annotated[list[Tag], AfterValidator(_without_repeats), Field(max_length=M
 class _Described(Input):
     """What a person may say of a lead; every field may be left out."""
 
-    first_name: Word | None = None
-    last_name: Word | None = None
+    first_name: Name | None = None
+    last_name: Name | None = None
     email: Email | None = None
     address: Word | None = None
     city: Word | None = None
