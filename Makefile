@@ -7,6 +7,8 @@ export PORT DATA ROLE TENANT ORG MEMBER NAME LEADS RDS_CA
 PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
 	$(python) -c 'import sys; print("$(python)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
 BIN := .venv/bin
+# Shared out among processes; what storms, browses or runs artefacts needs the machine for itself.
+QUICK := -n auto --dist loadfile -m "not storm and not browser and not package"
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check build bench seed psql token tenant
@@ -27,14 +29,15 @@ run: .venv/installed ## the whole product on http://127.0.0.1:$PORT, with sample
 	@exec $(BIN)/python -m local run
 
 test: .venv/installed ## the tests, in under three minutes
-	@$(BIN)/python -m pytest -m "not storm and not browser and not package"
+	@$(BIN)/python -m pytest $(QUICK)
 
 check: .venv/installed ## what CI runs: lint, format, types, template lint and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/python -m local lint-template
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(QUICK)
+	$(BIN)/python -m pytest -m "storm or browser or package"
 
 build: .venv/installed ## what is deployed, in .build (docs/deployment.md); RDS_CA=the file of RDS's certificates
 	@$(BIN)/python -m local build

@@ -21,6 +21,7 @@ from bench import round_trips
 from leadline import api, db, migrations, tenancy
 from leadline.db import Caller, Transaction
 from local import postgres
+from tests import privacy
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,7 +29,8 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="session")
 def server() -> Iterator[postgres.Server]:
     """A running PostgreSQL that forgets in a crash, and is fast for that."""
-    data = ROOT / os.environ.get("DATA", ".data") / "test"
+    # Of each of the processes that share the tests out among them, one.
+    data = ROOT / os.environ.get("DATA", ".data") / f"test{os.environ.get('PYTEST_XDIST_WORKER', '')}"
     yield postgres.start(data, durable=False)
     postgres.stop(data)
 
@@ -41,11 +43,6 @@ def scratch_database(server: postgres.Server) -> Iterator[str]:
     yield name
     with psycopg.connect(server.dsn("superuser", "postgres"), autocommit=True) as conn:
         conn.execute(psycopg.sql.SQL("drop database {} with (force)").format(psycopg.sql.Identifier(name)))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What looks at all that the run has logged comes last."""
-    items.sort(key=lambda item: item.path.name == "test_privacy.py")
 
 
 class Member(NamedTuple):
@@ -156,6 +153,16 @@ def everything_logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         logging.getLogger().addHandler(handler)
         yield path
         logging.getLogger().removeHandler(handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_person_is_in_the_log(database: postgres.Server, everything_logged: Path) -> Iterator[None]:
+    """Fails the run when anything that it has logged tells of a person in its database."""
+    yield
+    with psycopg.connect(database.dsn("superuser"), row_factory=dict_row) as conn:
+        rows = conn.execute("select first_name, last_name, phone_number, email, notes from leads").fetchall()
+    found = privacy.persons_in(everything_logged.read_text(), rows)
+    assert not found, f"the log tells of persons: {sorted(found)[:5]}"
 
 
 @pytest.fixture
