@@ -49,6 +49,37 @@ class CustomField(Input):
     choices: list[Word] = Field(default_factory=list, max_length=100)
 
 
+Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+def _of_some_length(hours: "ContactHours") -> "ContactHours":
+    if hours.start == hours.end:
+        raise PydanticCustomError("no_length", "Hours that start when they end are none")
+    return hours
+
+
+class ContactHours(Input):
+    """From `start` to before `end` on the called person's clock; when `end` is earlier, into the next day."""
+
+    start: Clock
+    end: Clock
+    weekdays: list[Weekday] = Field(
+        default_factory=lambda: ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], min_length=1, max_length=7
+    )
+
+
+class CallingHours(Input):
+    """When the organization lets people be contacted, within what the law allows; absent, the law alone counts.
+
+    `cap` is the most contacts with a number in 24 rolling hours, calls and texts together.
+    """
+
+    call: Annotated[ContactHours, AfterValidator(_of_some_length)] | None = None
+    sms: Annotated[ContactHours, AfterValidator(_of_some_length)] | None = None
+    cap: int | None = Field(default=None, ge=1, le=100)
+
+
 class Config(Input):
     """Every key there is, with its type and its default."""
 
@@ -61,6 +92,7 @@ class Config(Input):
     ] = Field(default_factory=list[CustomField])
     agents_see_own_leads_only: bool = False
     cooling_off_days: int = Field(default=30, ge=1, le=365)
+    calling_hours: CallingHours = Field(default_factory=CallingHours)
 
 
 class NewValue(Input):
@@ -85,6 +117,8 @@ def read(tx: Transaction) -> Config:
     values = {row["config_key"]: row["config_value"] for row in rows if row["config_key"] in Config.model_fields}
     if "custom_fields" in values:
         values["custom_fields"] = [CustomField.model_construct(**field) for field in values["custom_fields"]]
+    if "calling_hours" in values:
+        values["calling_hours"] = CallingHours.model_validate(values["calling_hours"])
     return Config.model_construct(**values)
 
 
