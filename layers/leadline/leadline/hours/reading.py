@@ -50,7 +50,7 @@ def ask_rules(tx: Transaction) -> Callable[[], Rulebook]:
             by_region[row["region"]][row["day"]] = row["name"]
         return Rulebook(
             rules=tuple(_rule(row) for row in rules.fetchall()),
-            holidays=by_region,
+            holidays=dict(by_region),
             zones={row["region"]: frozenset(row["zones"]) for row in zones.fetchall()},
         )
 
