@@ -24,6 +24,7 @@ ROWS = [
     {"api"},
     {"dnc"},
     {"leads"},
+    {"calls"},
 ]
 SEES_EVENTS = {"api", "events"}
 # migrate also gives the other roles their passwords at deploy, as the owner.
@@ -33,7 +34,7 @@ CALLED_AT_IMPORT = {
     *("Logger", "Metrics", "Api", "BatchProcessor", "logging.getLogger"),
     *("TypeVar", "Field", "field", "AfterValidator", "BeforeValidator", "StringConstraints", "ConfigDict"),
     *("frozenset", "int.from_bytes", "Order", "Source"),
-    *("Path", "UUID", "re.compile", "sql.SQL"),
+    *("Path", "UUID", "Decimal", "timedelta", "re.compile", "sql.SQL"),
 }
 # Slow to import, and nothing an API function needs to answer: the first three cost 300 ms and more.
 KEPT_OUT = {
@@ -281,9 +282,12 @@ def test_no_sql_is_put_together_from_text() -> None:
     assert broken(sql_put_together_from_text, [*LAYER_MODULES, *APPS]) == []
 
 
-def test_everything_is_caught_in_one_place_only() -> None:
+def test_everything_is_caught_at_the_two_edges_only() -> None:
     found = broken(catches_everything, OURS)
-    assert [place.partition(":")[0] for place in found] == ["layers/leadline/leadline/api.py"]
+    assert [place.partition(":")[0] for place in found] == [
+        "layers/leadline/leadline/api.py",
+        "layers/leadline/leadline/events.py",
+    ]
 
 
 def test_no_module_is_named_for_nothing() -> None:

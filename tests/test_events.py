@@ -27,6 +27,7 @@ def test_a_sample_event_is_answered(path, database, monkeypatch):
     monkeypatch.setattr("leadline.db._connection", None)
     monkeypatch.setattr("leadline.events.hand_over", lambda *_: None)
     monkeypatch.setenv("LIFT_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/DncLiftQueue")
+    monkeypatch.setenv("CALL_EVENTS_DLQ_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/CallEventsDeadLetters")
     answer = importlib.import_module(f"functions.{function}.app").handler(json.loads(path.read_text()), None)
     if db._connection is not None:
         db._connection.close()

@@ -36,7 +36,7 @@ NAMED: dict[str, Any] = {
     "deletable": ["idempotency_keys", "lead_source_costs", "segments"],
     "append_only": [
         *("budget_transactions", "lead_assignments", "lead_score_history"),
-        *("dnc_additions", "opt_out_events", "opt_out_reviews"),
+        *("dnc_additions", "inbox_messages", "opt_out_events", "opt_out_reviews"),
     ],
     "written_by_trigger": ["lead_audit_log", "lead_status_history"],
 }

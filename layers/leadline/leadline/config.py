@@ -49,6 +49,32 @@ class CustomField(Input):
     choices: list[Word] = Field(default_factory=list, max_length=100)
 
 
+# What an outcome of a call says of the lead; null says nothing. None leads into dnc: that takes an opt-out.
+OutcomeStatus = Literal["new", "contacted", "qualified", "nurturing", "hot", "cold", "recruited"]
+CALL_OUTCOMES: dict[str, OutcomeStatus | None] = {
+    "recruited": "recruited",
+    "interested": "qualified",
+    "qualified": "qualified",
+    "callback_requested": "contacted",
+    "answered": "contacted",
+    "contacted": "contacted",
+    "not_interested": "cold",
+    "wrong_number": "cold",
+    "opted_out": None,
+    "hung_up": None,
+    "voicemail": None,
+    "no_answer": None,
+    "busy": None,
+    "failed": None,
+    "invalid_number": None,
+    "network_error": None,
+    "canceled": None,
+    "cancelled": None,
+    "never_rang": None,
+    "rejected_by_carrier": None,
+}
+
+
 class Config(Input):
     """Every key there is, with its type and its default."""
 
@@ -61,6 +87,9 @@ class Config(Input):
     ] = Field(default_factory=list[CustomField])
     agents_see_own_leads_only: bool = False
     cooling_off_days: int = Field(default=30, ge=1, le=365)
+    call_outcomes: Annotated[dict[Word, OutcomeStatus | None], Field(max_length=200)] = Field(
+        default_factory=CALL_OUTCOMES.copy
+    )
 
 
 class NewValue(Input):

@@ -22,6 +22,11 @@ def lift_queue_url() -> str:
     return os.environ["LIFT_QUEUE_URL"]
 
 
+def call_dead_letters_url() -> str:
+    """The queue of the call system's messages that can never be done."""
+    return os.environ["CALL_EVENTS_DLQ_URL"]
+
+
 @dataclass(frozen=True)
 class AwsCredentials:
     """What Lambda puts into the environment of every function."""

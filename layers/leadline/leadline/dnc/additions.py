@@ -94,7 +94,6 @@ def addition(new: NewEntry, decided: config.Config, now: datetime) -> Addition:
         raise NotYetHappened(field="occurred_at")
     if expires_at is None and new.reason == "cooling_off":
         expires_at = now + timedelta(days=decided.cooling_off_days)
-    doubted = new.reason == "ai_detected" and new.confidence is not None and new.confidence < REVIEWED_BELOW
     return Addition(
         phone_number=phone.normalise(new.phone_number, decided.default_region),
         reason=new.reason,
@@ -106,8 +105,32 @@ def addition(new: NewEntry, decided: config.Config, now: datetime) -> Addition:
         occurred_at=occurred_at,
         due_on=due_on(occurred_at),
         confidence=new.confidence,
-        verdict="uncertain" if doubted else "certain",
+        verdict=_verdict(new.reason, new.confidence),
     )
+
+
+def detected(
+    phone_number: str, *, source: str, channel: Channel, words: str | None, confidence: float | None, at: datetime
+) -> Addition:
+    """An opt-out that a machine has heard or read, of a number in E.164."""
+    return Addition(
+        phone_number=phone_number,
+        reason="ai_detected",
+        source=source,
+        detected_phrase=words,
+        notes=None,
+        expires_at=None,
+        channel=channel,
+        occurred_at=at,
+        due_on=due_on(at),
+        confidence=confidence,
+        verdict=_verdict("ai_detected", confidence),
+    )
+
+
+def _verdict(reason: str, confidence: float | None) -> str:
+    doubted = reason == "ai_detected" and confidence is not None and confidence < REVIEWED_BELOW
+    return "uncertain" if doubted else "certain"
 
 
 def lock_number(tx: Transaction, phone_number: str) -> None:
