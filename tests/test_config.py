@@ -37,6 +37,8 @@ DEFAULTS = {
     "custom_fields": [],
     "agents_see_own_leads_only": False,
     "cooling_off_days": 30,
+    "currency": "USD",
+    "budget_alerts": ["100", "20"],
 }
 
 
@@ -62,6 +64,9 @@ def test_a_key_that_nobody_has_decided_has_its_default(admin, key):
         ),
         ("agents_see_own_leads_only", True, True),
         ("cooling_off_days", 365, 365),
+        ("currency", "EUR", "EUR"),
+        ("budget_alerts", ["0.0001", "50.00"], ["0.0001", "50.00"]),
+        ("budget_alerts", [], []),
     ],
 )
 def test_a_key_is_decided_and_decided_again(organization, admin, key, value, kept):
@@ -92,6 +97,10 @@ def test_another_organization_decides_for_itself(admin, organization, customer):
         ("cooling_off_days", 1.5, "int_type", "/value"),
         ("agents_see_own_leads_only", 1, "bool_type", "/value"),
         ("agents_see_own_leads_only", "true", "bool_type", "/value"),
+        ("currency", "usd", "string_pattern_mismatch", "/value"),
+        ("budget_alerts", ["50", "0"], "bad_amount", "/value/1"),
+        ("budget_alerts", [50], "string_type", "/value/0"),
+        ("budget_alerts", ["1"] * 21, "too_long", "/value"),
         ("custom_fields", {}, "list_type", "/value"),
         ("custom_fields", [{"name": "x", "type": "text"}] * 2, "repeated_name", "/value"),
         ("custom_fields", [{"name": "X", "type": "text"}], "string_pattern_mismatch", "/value/0/name"),
