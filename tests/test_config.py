@@ -6,7 +6,7 @@ import pytest
 
 from functions.config_api.app import handler as config
 from functions.leads_api.app import handler
-from leadline.config import Config
+from leadline.config import CALL_OUTCOMES, Config
 from tests.calling import caller
 from tests.leads import NUMBER, add_tag, change, create, delete, get, of_lead, page, remove_tag, restore
 
@@ -37,6 +37,9 @@ DEFAULTS = {
     "custom_fields": [],
     "agents_see_own_leads_only": False,
     "cooling_off_days": 30,
+    "call_outcomes": CALL_OUTCOMES,
+    "currency": "USD",
+    "budget_alerts": ["100", "20"],
 }
 
 
@@ -62,6 +65,10 @@ def test_a_key_that_nobody_has_decided_has_its_default(admin, key):
         ),
         ("agents_see_own_leads_only", True, True),
         ("cooling_off_days", 365, 365),
+        ("call_outcomes", {"demo booked": "hot", "interested": None}, {"demo booked": "hot", "interested": None}),
+        ("currency", "EUR", "EUR"),
+        ("budget_alerts", ["0.0001", "50.00"], ["0.0001", "50.00"]),
+        ("budget_alerts", [], []),
     ],
 )
 def test_a_key_is_decided_and_decided_again(organization, admin, key, value, kept):
@@ -90,8 +97,13 @@ def test_another_organization_decides_for_itself(admin, organization, customer):
         ("cooling_off_days", 366, "less_than_equal", "/value"),
         ("cooling_off_days", "30", "int_type", "/value"),
         ("cooling_off_days", 1.5, "int_type", "/value"),
+        ("call_outcomes", {"asked us to stop": "dnc"}, "literal_error", "/value/asked us to stop"),
         ("agents_see_own_leads_only", 1, "bool_type", "/value"),
         ("agents_see_own_leads_only", "true", "bool_type", "/value"),
+        ("currency", "usd", "string_pattern_mismatch", "/value"),
+        ("budget_alerts", ["50", "0"], "bad_amount", "/value/1"),
+        ("budget_alerts", [50], "string_type", "/value/0"),
+        ("budget_alerts", ["1"] * 21, "too_long", "/value"),
         ("custom_fields", {}, "list_type", "/value"),
         ("custom_fields", [{"name": "x", "type": "text"}] * 2, "repeated_name", "/value"),
         ("custom_fields", [{"name": "X", "type": "text"}], "string_pattern_mismatch", "/value/0/name"),

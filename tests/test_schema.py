@@ -236,7 +236,7 @@ def test_an_administrator_who_forgets_the_one_transaction_is_told(scratch) -> No
         "alter function lock_number(text) security definer",
         "alter function lock_number(text) reset search_path",
         "alter function lock_number(text) owner to current_user",
-        "alter domain e164 set not null",
+        "alter domain e164 set default '+14155550142'",
         "comment on column leads.city is 'of birth'",
         "create table a (id integer)",
         "create sequence a",

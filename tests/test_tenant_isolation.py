@@ -28,15 +28,24 @@ NAMED: dict[str, Any] = {
     "of_nobody": ["schema_migrations"],  # the migration runner's own bookkeeping; the application cannot touch it
     "of_customers": ["tenants", "organizations"],  # whose own ids are what the keys of all others carry
     "policies": {  # (table, policy): to whom, in place of tenant_isolation_policy or beside it
+        "budget_holds": ["tenant_isolation_policy", "dispatch_policy"],
         "dnc_list": ["org_dnc_policy", "dispatch_policy"],
         "leads": ["tenant_isolation_policy", "finder_policy"],
     },
-    "definers": ["make_audit_partitions", "record_lead_change", "record_lead_creation"],
+    "definers": [
+        *("make_audit_partitions", "record_lead_change", "record_lead_creation"),
+        # The ledger: what may be asked of it.
+        *("lock_budget", "book_budget", "refund_budget", "book_calls", "cancel_calls", "cap_member", "uncap_member"),
+        *("place_holds", "settle_hold", "release_hold", "release_holds_of", "expire_holds", "lock_holds"),
+    ],
     # What a person has entered and nothing else rests on, and answers that have expired.
     "deletable": ["idempotency_keys", "lead_source_costs", "segments"],
     "append_only": [
         *("budget_transactions", "lead_assignments", "lead_score_history"),
-        *("dnc_additions", "inbox_messages", "opt_out_events", "opt_out_reviews"),
+        *("dnc_additions", "domain_events", "inbox_messages", "opt_out_events", "opt_out_reviews"),
+    ],
+    "written_by_the_ledger": [
+        *("budget_accounts", "budget_calls", "budget_caps", "budget_holds", "budget_transactions")
     ],
     "written_by_trigger": ["lead_audit_log", "lead_status_history"],
 }
@@ -456,6 +465,22 @@ RULES = {
         """,
         found=["lead_audit_log", "lead_status_history"],
     ),
+    "money is moved by the ledger's functions alone": Rule(
+        faults="""
+            select name from relation
+            where name = any (%(written_by_the_ledger)s)
+                and (
+                    has_any_column_privilege('leadline_app', oid, 'insert, update')
+                    or has_table_privilege('leadline_app', oid, 'delete, truncate')
+                )
+        """,
+        spoiled_by="""
+            grant insert on budget_transactions to leadline_app;
+            grant update (balance) on budget_accounts to leadline_app;
+            grant delete on budget_caps to leadline_app
+        """,
+        found=["budget_accounts", "budget_caps", "budget_transactions"],
+    ),
     "no foreign key deletes or changes rows": Rule(
         faults="""
             select on_table || '.' || name from reference
@@ -479,7 +504,10 @@ RULES = {
         faults="""
             select on_table || ' to ' || role from grantee
             where role not in (owner, 'leadline_app')
-                and (on_table, role) not in (('leads', 'leadline_finder'), ('dnc_list', 'leadline_dispatch'))
+                and (on_table, role) not in (
+                    ('leads', 'leadline_finder'), ('dnc_list', 'leadline_dispatch'),
+                    ('budget_holds', 'leadline_dispatch')
+                )
         """,
         spoiled_by="grant select on leads to leadline_dispatch; grant select (name) on segments to leadline_finder",
         found=["leads to leadline_dispatch", "segments to leadline_finder"],

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from leadline.db import Transaction, fetch_one
 from leadline.errors import FieldError, Invalid, NotFound
 from leadline.inputs import Input, TimeZone, Word
+from leadline.money import MoneyText
 
 # ISO 3166-1 alpha-2: the regions that have a numbering plan, without the three that are no country of the standard, and
 # with the seven where nobody lives.
@@ -90,6 +91,9 @@ class Config(Input):
     call_outcomes: Annotated[dict[Word, OutcomeStatus | None], Field(max_length=200)] = Field(
         default_factory=CALL_OUTCOMES.copy
     )
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "USD"
+    # The ledger tells when the available balance falls below one of these; it has the same default beside the data.
+    budget_alerts: list[MoneyText] = Field(default_factory=lambda: ["100", "20"], max_length=20)
 
 
 class NewValue(Input):

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic import Field
+from pydantic_core import to_json
 
 from leadline.errors import Refused
 from leadline.inputs import Input
 
 LONGEST_CURSOR = 1000
+LARGEST_EXPORT = 5_000_000  # bytes; a function may answer six million
 Item = TypeVar("Item")
 KeyPart = Callable[[str], Any]
 
@@ -43,6 +45,26 @@ def cut(rows: list[Item], limit: int, order: str, key: Callable[[Item], tuple[An
         return Page(rows, None)
     written = json.dumps([order, *map(str, key(rows[limit - 1]))]).encode()
     return Page(rows[:limit], base64.urlsafe_b64encode(written).decode().rstrip("="))
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One page of an export as it goes out, and the address of the next."""
+
+    text: str
+    content_type: str
+    next_page: str | None
+
+
+def fitting(rows: list[Item], limit: int) -> int:
+    """How many of at most `limit` rows fit into one answer: at least one."""
+    size, count = 0, 0
+    for row in rows[:limit]:
+        size += len(to_json(to_json(row).decode()))  # the answer is JSON in JSON, which escapes quotes twice
+        if count and size > LARGEST_EXPORT:
+            break
+        count += 1
+    return count or 1
 
 
 def instant(text: str) -> datetime:

@@ -9,14 +9,15 @@ from uuid import UUID
 
 from psycopg import sql
 
-from leadline import config, dnc, phone
-from leadline.calls import effects, inbox
+from leadline import config, dnc, domain_events, phone
+from leadline.calls import effects, inbox, ledger
 from leadline.calls.effects import People, Plan
 from leadline.calls.folding import CallState, Kept, Normalise, TextState, fold_call, fold_text, person, told_of_text
 from leadline.calls.inbox import Before
 from leadline.calls.messages import AboutCall, AboutText, Message, MessageReceived, MessageStatus, payload
 from leadline.db import Transaction
 from leadline.dnc.additions import Addition, detected, write
+from leadline.domain_events import NewEvent
 from leadline.errors import Busy
 from leadline.events import PermanentFault
 
@@ -36,10 +37,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The calls and texts of which a batch brought something new, and what was known of them before."""
+    """The calls and texts of which a batch brought something new, and what was known of them before.
+
+    `billed` are those calls of which the news may concern the ledger: it is locked for nothing else.
+    """
 
     calls: list[CallState]
     texts: list[TextState]
+    billed: list[CallState]
     calls_before: dict[str, Before]
     texts_before: dict[str, Before]
 
@@ -90,9 +95,12 @@ def _kept(tx: Transaction, sent: list[Message], decided: config.Config, normalis
     for one in kept:
         if (thing := (one.call_id, one.text_message_id)) in touched:
             by_thing[thing].append(one)
+    calls = [fold_call(all_, decided.call_outcomes, normalise) for (call_id, _), all_ in by_thing.items() if call_id]
+    billing = {one.call_id for one in kept if one.message_id in new and _bills(one)}
     batch = Batch(
-        [fold_call(all_, decided.call_outcomes, normalise) for (call_id, _), all_ in by_thing.items() if call_id],
+        calls,
         [fold_text(all_, normalise) for (_, text_id), all_ in by_thing.items() if text_id],
+        [call for call in calls if call.call_id in billing],
         {one.key: one for one in calls_before},
         {one.key: one for one in texts_before},
     )
@@ -116,21 +124,36 @@ def _apply(tx: Transaction, batch: Batch, asked: list[Asked]) -> None:
     effects.write_leads(tx, plan.effects, people)
     effects.pause(tx, plan.paused)
     effects.score(tx, {*calls.of_lead.values(), *texts.of_lead.values()})
-    _note_findings(tx, batch.calls)
+    of_number = {number for one in asked for number in one.numbers}
     if asked:
-        effects.lock_enrollments(tx, people.with_numbers({number for one in asked for number in one.numbers}))
-    _book(tx, batch.calls)
+        effects.lock_enrollments(tx, people.with_numbers(of_number))
+    ledger.lock_holds(tx, batch.billed, of_number)
+    findings = [*_findings(batch.calls), *ledger.book(tx, batch.billed)]
     # After the ledger: a call that ends with an opt-out settles its own hold before those of the number are released.
     if asked:
         _list(tx, people, asked)
+    domain_events.note_all(tx, findings)
 
 
-def _note_findings(tx: Transaction, calls: list[CallState]) -> None:
-    """What a person should see of these calls, which are written by now."""
+def _findings(calls: list[CallState]) -> list[NewEvent]:
+    """What a person should see of these calls."""
+    unknown = [
+        NewEvent("unknown_outcome", call.call_id, f"{call.call_id} {outcome}", {"outcome": outcome})
+        for call in calls
+        for outcome in sorted(call.unknown_outcomes)
+    ]
+    contradictory = [
+        NewEvent("call_failed_and_completed", call.call_id, call.call_id, {})
+        for call in calls
+        if call.failed and call.reached_at
+    ]
+    return unknown + contradictory
 
 
-def _book(tx: Transaction, calls: list[CallState]) -> None:
-    """What the calls cost."""
+def _bills(message: Kept) -> bool:
+    """Whether a message may concern the ledger: an end of a call, its cost or its hold."""
+    told = message.payload.get("call", {})
+    return message.type in ("call.completed", "call.failed") or "cost_usd" in told or "hold_id" in told
 
 
 def _list(tx: Transaction, people: People, asked: list[Asked]) -> None:

@@ -50,10 +50,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class CallState:
-    """A call; the names are those of the columns, but for the last four.
+    """A call; the names are those of the columns, but for the last five.
 
     `lead_named` is the lead by its id, if a message says so; `reached_at` when the call was completed, the last time;
-    `unknown_outcomes` are those that the organization has given no meaning to.
+    `failed` whether a message says so, be it the newest or not; `unknown_outcomes` are those that the organization has
+    given no meaning to.
     """
 
     call_id: str
@@ -80,6 +81,7 @@ class CallState:
     intent: dict[str, Any]
     lead_named: UUID | None
     reached_at: datetime | None
+    failed: bool
     asks_for: Outcome | None
     unknown_outcomes: frozenset[str]
 
@@ -141,38 +143,45 @@ def fold_call(kept: Sequence[Kept], outcomes: Mapping[str, str | None], normalis
     completed = [message for message in ends if message.type == "call.completed"]
     started = [message for message in messages if message.type == "call.started"]
     status = ends[-1].type.removeprefix("call.") if ends else "started" if started else None
-    outcome: str | None = call.get("outcome")
-    sent: str | None = call.get("cost_usd")
-    script = call.get("script", {})
     named = {message.payload["call"].get("outcome") for message in messages} - {None}
     return CallState(
-        call_id=call["id"],
-        direction=call.get("direction", "outbound"),
-        from_number=_readable(call.get("from"), normalise),
-        to_number=_readable(call.get("to"), normalise),
-        phone_number=_number(person(call), normalise),
-        voice=call.get("voice"),
-        script_id=script.get("id"),
-        script_version=str(script["version"]) if script else None,
-        decision_id=_uuid(call.get("decision_id")),
-        hold_id=_uuid(call.get("hold_id")),
+        **_as_told(call, normalise),
         status=status,
-        rang=not (status == "failed" and outcome in NEVER_RANG),
+        rang=not (status == "failed" and call.get("outcome") in NEVER_RANG),
         occurred_at=messages[0].occurred_at,
         started_at=started[0].occurred_at if started else None,
         ended_at=ends[-1].occurred_at if ends else None,
-        duration_seconds=call.get("duration_seconds"),
-        cost_usd=None if sent is None else cost(sent),
-        cost_as_sent=sent,
-        outcome=outcome,
-        recording_url=call.get("recording_url"),
         qualification=told.qualification,
         intent=told.intent,
-        lead_named=_uuid(call.get("lead_id")),
         reached_at=completed[-1].occurred_at if completed else None,
+        failed=len(completed) < len(ends),
         asks_for=_asks_for(messages, outcomes),
         unknown_outcomes=frozenset(named - outcomes.keys()),
     )
+
+
+def _as_told(call: Mapping[str, Any], normalise: Normalise) -> dict[str, Any]:
+    """The fields of a call that are just what its messages say."""
+    sent: str | None = call.get("cost_usd")
+    script = call.get("script", {})
+    return {
+        "call_id": call["id"],
+        "direction": call.get("direction", "outbound"),
+        "from_number": _readable(call.get("from"), normalise),
+        "to_number": _readable(call.get("to"), normalise),
+        "phone_number": _number(person(call), normalise),
+        "voice": call.get("voice"),
+        "script_id": script.get("id"),
+        "script_version": str(script["version"]) if script else None,
+        "decision_id": _uuid(call.get("decision_id")),
+        "hold_id": _uuid(call.get("hold_id")),
+        "duration_seconds": call.get("duration_seconds"),
+        "cost_usd": None if sent is None else cost(sent),
+        "cost_as_sent": sent,
+        "outcome": call.get("outcome"),
+        "recording_url": call.get("recording_url"),
+        "lead_named": _uuid(call.get("lead_id")),
+    }
 
 
 def fold_text(kept: Sequence[Kept], normalise: Normalise) -> TextState:

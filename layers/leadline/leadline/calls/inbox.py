@@ -15,7 +15,7 @@ from leadline.calls.messages import AboutCall, Message, payload
 from leadline.db import Transaction
 
 # What a state tells that is no column of its row.
-UNWRITTEN = {"lead_named", "reached_at", "asks_for", "unknown_outcomes"}
+UNWRITTEN = {"lead_named", "reached_at", "failed", "asks_for", "unknown_outcomes"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from psycopg import Cursor, sql
 from psycopg.rows import DictRow
 from pydantic import Field
 
-from leadline import config, phone
+from leadline import budget, config, phone
 from leadline.db import Transaction
 from leadline.dnc.entries import BY_A_PERSON, ENTRY_COLUMNS, Entry, Instant, Reason
 from leadline.errors import Refused
@@ -186,7 +186,7 @@ def write(tx: Transaction, additions: Sequence[Addition], answer: sql.Composable
 
 
 def _stop_contact(tx: Transaction, numbers: dict[str, list[str]]) -> None:
-    """All that an entry ends, in this one place: what its leads may be called, and their enrollments."""
+    """All that an entry ends, in this one place: what its leads may be called, their enrollments, and money held."""
     tx.execute(
         """
         update leads set status = 'dnc', calling_blocked = true
@@ -203,6 +203,7 @@ def _stop_contact(tx: Transaction, numbers: dict[str, list[str]]) -> None:
         """,
         numbers,
     )
+    budget.release_numbers(tx, numbers["phone_numbers"])
 
 
 # xmax is 0 in a row that was inserted, and not in one that a conflict has updated.

@@ -14,14 +14,13 @@ from pydantic_core import PydanticCustomError, to_json
 from leadline import sheets
 from leadline.db import Transaction
 from leadline.inputs import Input, Word
-from leadline.pages import Page, PageQuery, cut, position
+from leadline.pages import Export, Page, PageQuery, cut, fitting, position
 
 Reason = Literal["lead_requested", "legal_requirement", "complaint", "admin_added", "cooling_off", "ai_detected"]
 REASONS = frozenset({"lead_requested", "legal_requirement", "complaint", "admin_added", "cooling_off", "ai_detected"})
 BY_A_PERSON = frozenset({"lead_requested", "complaint", "ai_detected"})  # a person's own words: these never expire
 
 EXPORTED_AT_ONCE = 20_000
-LARGEST_EXPORT = 5_000_000  # bytes; a function may answer six million
 CSV_COLUMNS = (
     *("phone_number", "reason", "source", "detected_phrase", "notes", "added_at", "expires_at"),
     *("id", "removed_at", "removal_reason"),
@@ -77,15 +76,6 @@ class ExportQuery(_Filters):
     cursor: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
-    """One page of the export, and the address of the next."""
-
-    text: str
-    content_type: str
-    next_page: str | None
-
-
 ENTRY_COLUMNS = sql.SQL(
     "id, phone_number, reason, source, detected_phrase, notes, added_at, expires_at, removed_at, removal_reason"
 )
@@ -107,13 +97,7 @@ def export(tx: Transaction, query: ExportQuery, *, as_csv: bool) -> Export:
     Raises BadCursor.
     """
     rows = _newest(tx, query, query.cursor, EXPORTED_AT_ONCE)
-    size, fitting = 0, 0
-    for row in rows[:EXPORTED_AT_ONCE]:
-        size += len(to_json(to_json(row).decode()))  # the answer is JSON in JSON, which escapes quotes twice
-        if fitting and size > LARGEST_EXPORT:
-            break
-        fitting += 1
-    found = cut(rows, fitting or 1, _order(query), _key)
+    found = cut(rows, fitting(rows, EXPORTED_AT_ONCE), _order(query), _key)
     following = {**query.model_dump(mode="json", exclude_none=True, exclude_defaults=True), "cursor": found.next_cursor}
     next_page = f"/dnc/export?{urlencode(following)}" if found.next_cursor else None
     if not as_csv:

@@ -40,6 +40,7 @@ begin
 end
 $$;
 
+drop function lock_holds(uuid [], text []);
 drop table messages;
 drop table calls;
 drop table inbox_messages;
