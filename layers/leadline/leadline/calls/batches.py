@@ -65,7 +65,8 @@ def take(tx: Transaction, messages: Sequence[Message], now: datetime) -> None:
     Locks in the order that everybody keeps: numbers, inbox, calls, leads, enrollments, and the ledger last. Raises
     PermanentFault (bad_phone) where a person who opted out has no number, and Busy where a lead's number just changes.
     """
-    sent = list({message.id: message for message in reversed(messages)}.values())
+    once = {message.id: message for message in reversed(messages)}
+    sent = sorted(once.values(), key=lambda message: (message.occurred_at, message.id))
     asking = [message for message in sent if not isinstance(message, MessageStatus) and message.opt_out]
     numbers = effects.numbers_of(tx, [lead_id for message in asking if (lead_id := _person(message)[0])])
     decided = config.read(tx)
@@ -122,11 +123,12 @@ def _apply(tx: Transaction, batch: Batch, asked: list[Asked]) -> None:
     inbox.write_calls(tx, batch.calls, calls.of_lead, calls.counted)
     inbox.write_texts(tx, batch.texts, texts.of_lead, texts.counted)
     effects.write_leads(tx, plan.effects, people)
-    effects.pause(tx, plan.paused)
-    effects.score(tx, {*calls.of_lead.values(), *texts.of_lead.values()})
     of_number = {number for one in asked for number in one.numbers}
+    leaving = people.with_numbers(of_number)
+    effects.pause(tx, plan.paused - leaving)
+    effects.score(tx, {*calls.of_lead.values(), *texts.of_lead.values()})
     if asked:
-        effects.lock_enrollments(tx, people.with_numbers(of_number))
+        effects.lock_enrollments(tx, leaving)
     ledger.lock_holds(tx, batch.billed, of_number)
     findings = [*_findings(batch.calls), *ledger.book(tx, batch.billed)]
     # After the ledger: a call that ends with an opt-out settles its own hold before those of the number are released.

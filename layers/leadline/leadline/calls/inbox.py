@@ -56,12 +56,16 @@ def receive(tx: Transaction, messages: Sequence[Message]) -> Cursor[DictRow]:
 
 
 def lock_calls(tx: Transaction, first_heard_of: dict[str, datetime]) -> Cursor[Before]:
-    """Makes this transaction the only one to work on these calls, those that are new too."""
+    """Makes this transaction the only one to work on these calls, those that are new too; the inbox has their messages.
+
+    A call is made for a message that is kept: a second message of one id is none, whatever call it names.
+    """
     values = {"ids": list(first_heard_of), "times": list(first_heard_of.values())}
     tx.execute(
         """
         insert into calls (call_id, occurred_at)
         select * from unnest(%(ids)s::text[], %(times)s::timestamptz[]) as heard (call_id, at)
+        where exists (select from inbox_messages where call_id = heard.call_id)
         order by call_id collate "C"
         on conflict (organization_id, call_id) do nothing
         """,
@@ -83,6 +87,7 @@ def lock_texts(tx: Transaction, first_heard_of: dict[str, datetime]) -> Cursor[B
         """
         insert into messages (message_id, occurred_at)
         select * from unnest(%(ids)s::text[], %(times)s::timestamptz[]) as heard (message_id, at)
+        where exists (select from inbox_messages where text_message_id = heard.message_id)
         order by message_id collate "C"
         on conflict (organization_id, message_id) do nothing
         """,
