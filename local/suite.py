@@ -8,10 +8,11 @@ A test starts a stack of its own on a free port like this; `path` and the others
         stack.functions["provision"].invoke({...})
 """
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event as Signal
@@ -27,6 +28,7 @@ from local.runtime import FunctionError, Lambda
 from local.template import ROOT
 
 LAYER = ROOT / "layers" / "leadline"
+WHERE = "suite.json"  # in the data folder, while the suite runs
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,22 @@ class Suite:
     aws: str  # of SQS and AWS's other services
     logs: Path  # a file for each function
     functions: dict[str, Lambda]
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where a suite runs, for the commands beside it."""
+
+    url: str
+    aws: str
+    logs: str
+
+
+def find(data: Path) -> Running | None:
+    """The suite that runs with this data folder; one that was killed is found too, and does not answer."""
+    with suppress(FileNotFoundError):
+        return Running(**json.loads((data / WHERE).read_text()))
+    return None
 
 
 @contextmanager
@@ -82,7 +100,10 @@ def running(
         for function in functions.values():
             stack.callback(function.close)
         stack.callback(stop.set)
-        yield Suite(stack.enter_context(_serving(front)), aws, data / "logs", functions)
+        suite = Suite(stack.enter_context(_serving(front)), aws, data / "logs", functions)
+        stack.callback((data / WHERE).unlink, missing_ok=True)
+        (data / WHERE).write_text(json.dumps(asdict(Running(suite.url, suite.aws, str(suite.logs)))))
+        yield suite
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from functions.call_events_worker.app import handler
+from leadline import budget
 from leadline.db import tenant_transaction
 from tests import call_messages
 from tests.call_messages import batch
@@ -206,3 +208,49 @@ def test_any_order_of_three_deliveries_to_two_workers_ends_as_once_in_order(cust
 @pytest.mark.parametrize("seed", range(1000, 1100))
 def test_a_hundred_more_stories_end_so_too(customer, connect, in_processes, seed):
     twice(customer, connect, in_processes, seed)
+
+
+def settle(organization, holds: list[UUID]) -> None:
+    """Settles holds one by one, as the dialer may over HTTP."""
+    ledger = Ledger(organization.caller("service"))
+    for hold_id in holds:
+        ledger.do(budget.settle, hold_id, budget.Settlement.model_validate({"amount": "0.5"}))
+
+
+def act(who: str, *arguments: Any) -> None:
+    {"work": work, "settle": settle}[who](*arguments)
+
+
+@pytest.mark.storm
+def test_opt_outs_and_settlements_of_the_same_numbers_never_wait_in_a_circle(customer, connect, in_processes):
+    organization = customer()
+    ledger = Ledger(organization.caller("admin"))
+    ledger.credit("10000")
+    numbers = [f"+1415555{place:04d}" for place in range(1000, 1300)]
+    of_numbers = [ledger.hold("2", phone_number=number) for number in numbers for _ in range(2)]
+    own = [ledger.hold("2") for _ in numbers]
+    messages = [
+        call_messages.call(
+            organization,
+            "failed" if place % 2 else "completed",
+            place,
+            opt_out={"phrase": "stop"},
+            id=f"call-{place}",
+            to=number,
+            cost_usd="1",
+            hold_id=str(own[place]),
+        )
+        for place, number in enumerate(numbers)
+    ]
+    deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
+    before = connect("superuser").execute(deadlocks).fetchall()
+    in_processes(
+        act,
+        ("work", messages, "opt-outs"),
+        ("settle", organization, own[::3] + of_numbers[::3]),
+        ("settle", organization, of_numbers[1::3] + own[1::3]),
+    )
+    time.sleep(1.5)  # until PostgreSQL has added up its statistics
+    assert connect("superuser").execute(deadlocks).fetchall() == before
+    assert ledger.mismatches() == []
+    assert ledger.balances()[1:] == ("0.00", "0.00")
