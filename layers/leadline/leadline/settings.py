@@ -22,6 +22,11 @@ def lift_queue_url() -> str:
     return os.environ["LIFT_QUEUE_URL"]
 
 
+def hold_expiry_queue_url() -> str:
+    """The queue of holds that have expired."""
+    return os.environ["HOLD_EXPIRY_QUEUE_URL"]
+
+
 @dataclass(frozen=True)
 class AwsCredentials:
     """What Lambda puts into the environment of every function."""
