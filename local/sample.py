@@ -1,4 +1,4 @@
-"""Sample data: two tenants, three organizations, members of each role, and leads of every status with their history.
+"""Sample data: two tenants, three organizations, members of each role, leads of each status, history, a budget.
 
 Ids are fixed and stand in the README. Loading twice changes nothing. Numbers are fictitious: 555-0100 to 555-0199 of an
 area code are kept free for that.
@@ -111,6 +111,7 @@ def _load_organization(conn: psycopg.Connection[DictRow], organization: Organiza
         select id, user_id, 'created with this owner', created_at from leads where user_id is not null
         """
     )
+    conn.execute("select book_budget('credit', 500, null, 'top_up', 'sample', 'sample data', '{}', 'sample')")
     for number, reason in (
         ("+14155550190", "complaint"),
         ("+13055550191", "legal_requirement"),

@@ -101,9 +101,17 @@ def running(
             stack.callback(function.close)
         stack.callback(stop.set)
         suite = Suite(stack.enter_context(_serving(front)), aws, data / "logs", functions)
-        stack.callback((data / WHERE).unlink, missing_ok=True)
-        (data / WHERE).write_text(json.dumps(asdict(Running(suite.url, suite.aws, str(suite.logs)))))
+        stack.enter_context(_announced(data / WHERE, Running(suite.url, suite.aws, str(suite.logs))))
         yield suite
+
+
+@contextmanager
+def _announced(path: Path, running: Running) -> Iterator[None]:
+    path.write_text(json.dumps(asdict(running)))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

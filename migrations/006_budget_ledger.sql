@@ -167,15 +167,36 @@ select isolate_by_tenant('budget_caps', 'select');
 -- Transactions ----------------------------------------------------------------------------------------------------------
 
 revoke insert on budget_transactions from leadline_app;
--- A foreign key is checked against the rows that are there, and under FORCE there would be none to see.
+-- Rows that are there already (of a ledger that was taken down) get their order and their accounts back; under FORCE there
+-- would be none to see, for a foreign key neither.
+alter table budget_transactions no force row level security;
+alter table budget_accounts no force row level security;
 alter table budget_transactions
-    no force row level security,
     alter column balance_before type numeric(24, 6),
     alter column balance_after type numeric(24, 6),
-    add column sequence bigint not null,
+    add column sequence bigint,
     add column hold_id uuid,
     add column call_id text,
-    add column refund_of uuid,
+    add column refund_of uuid;
+update budget_transactions as t
+set sequence = placed.place
+from (
+    select organization_id, id, row_number() over (partition by organization_id order by created_at, id) as place
+    from budget_transactions
+) as placed
+where t.organization_id = placed.organization_id and t.id = placed.id;
+insert into budget_accounts (tenant_id, organization_id, account, balance, last_sequence)
+select
+    tenant_id, organization_id, account,
+    coalesce(sum(case account when to_account then amount when from_account then -amount end), 0),
+    case account when 'available' then max(sequence) else 0 end
+from budget_transactions
+cross join unnest(
+    array['adjustment', 'available', 'call_spend', 'email_spend', 'funding', 'held', 'overage', 'sms_spend']
+) as made (account)
+group by tenant_id, organization_id, account;
+alter table budget_transactions
+    alter column sequence set not null,
     add constraint budget_transactions_in_one_order unique (organization_id, sequence),
     add foreign key (organization_id, refund_of) references budget_transactions (organization_id, id),
     add constraint balances_are_those_of_available check (
@@ -184,6 +205,7 @@ alter table budget_transactions
         = case 'available' when to_account then amount when from_account then -amount else 0 end
     );
 alter table budget_transactions force row level security;
+alter table budget_accounts force row level security;
 create index budget_transactions_by_refunded on budget_transactions (organization_id, refund_of);
 create index budget_transactions_by_hold on budget_transactions (organization_id, hold_id) where hold_id is not null;
 comment on column budget_transactions.balance_before is 'Of the account available, as is balance_after; equal where the transaction does not touch it.';
@@ -232,7 +254,7 @@ comment on function budget_entry(text, text, text, numeric, uuid, text, text, uu
     'A transaction to be posted, without what posting gives it: id, balances, order and time.';
 
 create function lock_available(out available numeric, out last_sequence bigint)
-language plpgsql set search_path = public, pg_temp
+language plpgsql set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
     select a.balance, a.last_sequence into available, last_sequence
@@ -252,22 +274,28 @@ $$;
 comment on function lock_available() is
     'Makes this transaction the only one to move the organization''s money, making the accounts on first use.';
 
+-- plpgsql, as everything here: it keeps its plans for the session, where a function in SQL is planned each time it is called.
 create function budget_month(moment timestamptz) returns date
-language sql stable set search_path = public, pg_temp
-return (
-    date_trunc(
-        'month',
-        moment at time zone coalesce(
-            (select config_value #>> '{}' from system_config where config_key = 'time_zone'), 'America/New_York'
-        )
-    )
-)::date;
+language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+    zone text;
+begin
+    select config_value #>> '{}' into zone from system_config where config_key = 'time_zone';
+    return date_trunc('month', moment at time zone coalesce(zone, 'America/New_York'));
+end
+$$;
 comment on function budget_month(timestamptz) is 'The first day of the month in the organization''s time zone.';
 
 create function budget_spending(entries budget_transactions [], moment timestamptz)
 returns table (member_id uuid, spent numeric)
-language sql stable set search_path = public, pg_temp
-begin atomic
+language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    this_month constant date := budget_month(moment);
+begin
+    return query
     select
         entry.user_id,
         sum(
@@ -275,7 +303,7 @@ begin atomic
                 when entry.to_account = 'held' or entry.to_account like '%\_spend' then
                     case when entry.from_account <> 'held' then entry.amount else 0 end
                 when entry.from_account = 'held' or entry.from_account like '%\_spend' then
-                    case when budget_month(coalesce(hold.created_at, refunded.created_at)) = budget_month(moment)
+                    case when budget_month(coalesce(hold.created_at, refunded.created_at)) = this_month
                         then -entry.amount
                         else 0
                     end
@@ -287,80 +315,104 @@ begin atomic
     left join budget_transactions as refunded on refunded.id = entry.refund_of
     where entry.user_id is not null
     group by entry.user_id;
-end;
+end
+$$;
 comment on function budget_spending(budget_transactions [], timestamptz) is
     'What transactions add to each member''s month: what they move to held and spent, less what comes back of the same month''s holds and debits.';
 
-create function post_budget(entries budget_transactions [], available numeric, last_sequence bigint)
-returns setof budget_transactions
-language plpgsql set search_path = public, pg_temp
+create function money_text(amount numeric) returns text
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+return to_char(amount, 'FM999999999999999990.009999');
+comment on function money_text(numeric) is 'Money as answers write it: two to six decimals.';
+
+create function alert_of_budget(entries budget_transactions [], lowest numeric, has_overage boolean) returns void
+language plpgsql set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
-#variable_conflict use_column
 declare
-    moment constant timestamptz := clock_timestamp();
+    thresholds text [];
 begin
-    return query
-    with entry as (
+    if lowest < entries[1].balance_before or cardinality(entries) > 1 then
+        select array_agg(threshold) into thresholds
+        from jsonb_array_elements_text(
+            coalesce((select config_value from system_config where config_key = 'budget_alerts'), '["100", "20"]')
+        ) as decided (threshold)
+        where threshold::numeric > lowest;
+    end if;
+    if thresholds is not null then
+        insert into domain_events (type, occurrence, data)
         select
-            e.*,
-            post_budget.available + sum(
-                case 'available' when e.to_account then e.amount when e.from_account then -e.amount else 0 end
-            ) over (order by e.ordinality) as left_available
-        from unnest(entries) with ordinality as e
-    ),
-    posted as (
-        insert into budget_transactions (
-            transaction_type, from_account, to_account, amount, user_id, reference_type, reference_id, hold_id, call_id,
-            refund_of, description, metadata, idempotency_key, created_at, sequence, balance_after, balance_before
-        )
-        select
-            transaction_type, from_account, to_account, amount, user_id, reference_type, reference_id, hold_id, call_id,
-            refund_of, description, coalesce(metadata, '{}'), idempotency_key, moment,
-            post_budget.last_sequence + ordinality, left_available,
-            left_available - case 'available' when to_account then amount when from_account then -amount else 0 end
-        from entry
-        order by ordinality
-        returning *
-    ),
-    balanced as (
-        update budget_accounts as a
-        set balance = a.balance + moved.amount,
-            last_sequence = case a.account
-                when 'available' then post_budget.last_sequence + cardinality(entries) else 0
-            end
-        from (
-            select account, sum(amount) as amount
-            from (
-                select 'available' as account, 0 as amount
-                union all
-                select to_account, amount from entry
-                union all
-                select from_account, -amount from entry
-            ) as side
-            group by account
-        ) as moved
-        where a.account = moved.account
-    ),
-    alerted as (
+            'budget_below', id || ' ' || threshold,
+            jsonb_build_object('threshold', threshold, 'available', money_text(balance_after))
+        from unnest(entries)
+        cross join unnest(thresholds) as passed (threshold)
+        where balance_before >= threshold::numeric and balance_after < threshold::numeric
+        on conflict (organization_id, type, occurrence) do nothing;
+    end if;
+    if has_overage then
         insert into domain_events (type, subject_id, occurrence, data)
         select
-            'budget_below', null, posted.id || ' ' || threshold,
-            jsonb_build_object('threshold', threshold, 'available', money_text(balance_after))
-        from posted
-        cross join lateral jsonb_array_elements_text(
-            coalesce((select config_value from system_config where config_key = 'budget_alerts'), '["100", "20"]')
-        ) as alert (threshold)
-        where from_account = 'available' and balance_before >= threshold::numeric and balance_after < threshold::numeric
-        union all
-        select
-            'budget_overage', reference_id, posted.id::text,
-            jsonb_build_object('amount', money_text(amount), 'transaction_id', posted.id, 'hold_id', hold_id)
-        from posted
+            'budget_overage', reference_id, id::text,
+            jsonb_build_object('amount', money_text(amount), 'transaction_id', id, 'hold_id', hold_id)
+        from unnest(entries)
         where from_account = 'overage'
-        on conflict (organization_id, type, occurrence) do nothing
-    )
-    select * from posted;
+        on conflict (organization_id, type, occurrence) do nothing;
+    end if;
+end
+$$;
+comment on function alert_of_budget(budget_transactions [], numeric, boolean) is
+    'Tells of each transaction that was booked beyond the balance, and of each threshold (budget_alerts) that the available balance has fallen below.';
 
+create function post_budget(entries budget_transactions [], available numeric, last_sequence bigint)
+returns budget_transactions []
+language plpgsql set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_variable
+declare
+    moment constant timestamptz := clock_timestamp();
+    -- By hand: the columns' defaults are functions in SQL.
+    tenant constant uuid := current_tenant_id();
+    organization constant uuid := current_org_id();
+    member constant uuid := current_user_id();
+    lowest numeric := available;
+    entry budget_transactions;
+    touched text [] := array['available'];
+    has_overage boolean := false;
+begin
+    for place in 1 .. cardinality(entries) loop
+        entry := entries[place];
+        entry.tenant_id := tenant;
+        entry.organization_id := organization;
+        entry.id := uuid_v7();
+        entry.created_by := member;
+        entry.created_at := moment;
+        entry.metadata := coalesce(entry.metadata, '{}');
+        entry.sequence := last_sequence + place;
+        entry.balance_before := available;
+        if entry.to_account = 'available' then
+            available := available + entry.amount;
+        elsif entry.from_account = 'available' then
+            available := available - entry.amount;
+            lowest := least(lowest, available);
+        end if;
+        entry.balance_after := available;
+        entries[place] := entry;
+        if entry.to_account <> all (touched) then
+            touched := array_append(touched, entry.to_account);
+        end if;
+        if entry.from_account <> all (touched) then
+            touched := array_append(touched, entry.from_account);
+        end if;
+        has_overage := has_overage or entry.from_account = 'overage';
+    end loop;
+    insert into budget_transactions select * from unnest(entries);
+    update budget_accounts as a
+    set balance = a.balance + (
+            select sum(case a.account when e.to_account then e.amount when e.from_account then -e.amount else 0 end)
+            from unnest(entries) as e
+        ),
+        last_sequence = case a.account when 'available' then last_sequence + cardinality(entries) else 0 end
+    where a.account = any (touched);
+    perform alert_of_budget(entries, lowest, has_overage);
     if exists (select from budget_caps) then
         update budget_caps as cap
         set spent = spending.spent + case cap.month when budget_month(moment) then cap.spent else 0 end,
@@ -368,49 +420,60 @@ begin
         from budget_spending(entries, moment) as spending
         where cap.member_id = spending.member_id;
     end if;
+    return entries;
 end
 $$;
 comment on function post_budget(budget_transactions [], numeric, bigint) is
-    'Posts transactions in their order and moves the balances: the one place that does. The caller has locked the account available, and hands over what it then read. Tells of an overage, and of a threshold (budget_alerts) that the available balance has fallen below.';
-
-create function money_text(amount numeric) returns text
-language sql immutable parallel safe set search_path = pg_catalog, pg_temp
-return to_char(amount, 'FM999999999999999990.009999');
-comment on function money_text(numeric) is 'Money as answers write it: two to six decimals.';
+    'Posts transactions in their order and moves the balances, and answers them as posted: the one place that does. The caller has locked the account available, and hands over what it then read.';
 
 create function repay_overage(incoming numeric) returns budget_transactions []
-language sql stable set search_path = public, pg_temp
-return (
-    select coalesce(array_agg(budget_entry('settle', 'available', 'overage', least(-balance, incoming))), '{}')
-    from budget_accounts
-    where account = 'overage' and balance < 0 and incoming > 0
-);
+language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+    owed numeric;
+begin
+    select -balance into owed from budget_accounts where account = 'overage';
+    if owed > 0 then
+        return array[budget_entry('settle', 'available', 'overage', least(owed, incoming))];
+    end if;
+    return '{}';
+end
+$$;
 comment on function repay_overage(numeric) is
     'What is paid of the overage, where there is any, from money that comes in. The account available must be locked.';
 
 create function acting_person() returns uuid
-language sql stable set search_path = public, pg_temp
-return (select id from members where id = current_user_id() and role <> 'service');
+language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+    acting constant uuid := current_user_id();
+begin
+    return (select id from members where id = acting and role <> 'service');
+end
+$$;
 comment on function acting_person() is 'The member who acts, unless that is a machine or the system itself.';
 
 create function cap_rooms() returns jsonb
-language sql stable set search_path = public, pg_temp
-return (
-    select coalesce(
-        jsonb_object_agg(
-            member_id, monthly_amount - case month when budget_month(clock_timestamp()) then spent else 0 end
-        ),
-        '{}'
-    )
-    from budget_caps
-);
+language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+    if not exists (select from budget_caps) then
+        return '{}';
+    end if;
+    return (
+        select jsonb_object_agg(member_id, monthly_amount - case cap.month when this.month then spent else 0 end)
+        from budget_caps as cap
+        cross join budget_month(clock_timestamp()) as this (month)
+    );
+end
+$$;
 comment on function cap_rooms() is 'By member with a cap: what is left of it in this month.';
 
 
 -- What may be asked of the ledger ---------------------------------------------------------------------------------------
 
 create function lock_budget(out available numeric, out held numeric, out overage numeric, out rooms jsonb)
-language plpgsql security definer set search_path = public, pg_temp
+language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
     perform lock_available();
@@ -435,7 +498,7 @@ create function book_budget(
     metadata jsonb,
     key text
 ) returns setof budget_transactions
-language plpgsql security definer set search_path = public, pg_temp
+language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -444,6 +507,7 @@ declare
     last_sequence bigint;
     repaid budget_transactions [] := '{}';
     entry budget_transactions;
+    posted budget_transactions [];
 begin
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     if key is not null then
@@ -470,9 +534,8 @@ begin
         book_budget.amount, spender, book_budget.reference_type, book_budget.reference_id,
         description => book_budget.description, metadata => book_budget.metadata, idempotency_key => key
     );
-    return query
-    select * from post_budget(entry || repaid, available, last_sequence)
-    order by sequence limit 1;
+    posted := post_budget(array_prepend(entry, repaid), available, last_sequence);
+    return next posted[1];
 end
 $$;
 comment on function book_budget(text, numeric, uuid, text, text, text, jsonb, text) is
@@ -480,7 +543,7 @@ comment on function book_budget(text, numeric, uuid, text, text, text, jsonb, te
 
 create function refund_budget(refunded uuid, amount numeric, description text, metadata jsonb, key text)
 returns setof budget_transactions
-language plpgsql security definer set search_path = public, pg_temp
+language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -489,6 +552,7 @@ declare
     original budget_transactions;
     refundable numeric;
     wanted numeric;
+    posted budget_transactions [];
 begin
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     if key is not null then
@@ -498,19 +562,20 @@ begin
         end if;
     end if;
     select * into original from budget_transactions where id = refunded and to_account like '%\_spend';
-    refundable := original.amount - coalesce((select sum(t.amount) from budget_transactions as t where refund_of = refunded), 0);
+    refundable := original.amount - coalesce(
+        (select sum(t.amount) from budget_transactions as t where refund_of = refunded), 0
+    );
     wanted := coalesce(refund_budget.amount, refundable);
     if refundable > 0 and wanted <= refundable then
-        return query
-        select * from post_budget(
+        posted := post_budget(
             budget_entry(
                 'refund', original.to_account, 'available', wanted, original.user_id, original.reference_type,
                 original.reference_id, refund_of => refunded, description => refund_budget.description,
                 metadata => refund_budget.metadata, idempotency_key => key
             ) || repay_overage(wanted),
             available, last_sequence
-        )
-        order by sequence limit 1;
+        );
+        return next posted[1];
     end if;
 end
 $$;
@@ -528,7 +593,7 @@ create function place_holds(
     decisions uuid [],
     expiries timestamptz []
 ) returns table (hold_id uuid, refused text)
-language plpgsql security definer set search_path = public, pg_temp
+language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -587,7 +652,7 @@ comment on function place_holds(uuid [], numeric [], text [], text [], uuid [], 
     'Sets money aside for each in order until the money is gone; one that only its member''s cap refuses does not stop the others. Answers in order which were refused, and by what: available or cap.';
 
 create function end_holds(ids uuid [], as_what text) returns void
-language plpgsql set search_path = public, pg_temp
+language plpgsql set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
     available numeric;
@@ -618,7 +683,7 @@ comment on function end_holds(uuid [], text) is
     'Gives back what is held, as released or as expired; what has ended already, or has not expired, is left alone.';
 
 create function release_hold(hold uuid) returns setof budget_holds
-language plpgsql security definer set search_path = public, pg_temp
+language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
     perform end_holds(array[hold], 'released');
@@ -628,7 +693,7 @@ $$;
 comment on function release_hold(uuid) is 'Gives back what is held, and answers the hold as it is then; nothing where there is none.';
 
 create function release_holds_of(numbers text []) returns void
-language plpgsql security definer set search_path = public, pg_temp
+language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
     ids constant uuid [] := array(
@@ -660,7 +725,7 @@ create function book_calls(
     kinds text [],
     originals text []
 ) returns table (call_id text, outcome text, shortfall numeric)
-language plpgsql security definer set search_path = public, pg_temp
+language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -782,7 +847,7 @@ comment on function book_calls(text [], uuid [], numeric [], uuid [], text [], t
     'Books what calls have cost, each call once: from its hold, beyond that from available, and what is missing there from overage. Answers in order what became of each (settled, released, debited, known, or unknown_hold, which is debited) and the shortfall.';
 
 create function settle_hold(hold uuid, amount numeric, call text) returns setof budget_holds
-language plpgsql security definer set search_path = public, pg_temp
+language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
     if exists (select from budget_holds where id = hold) then
@@ -797,7 +862,7 @@ comment on function settle_hold(uuid, numeric, text) is
     'Books what a hold was for and gives back the rest; a second settlement, of the hold or of the call, answers the hold as the first has left it. Nothing where there is no such hold.';
 
 create function cancel_calls(calls text [], holds uuid []) returns table (call_id text, refunded numeric)
-language plpgsql security definer set search_path = public, pg_temp
+language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -855,7 +920,7 @@ comment on function cancel_calls(text [], uuid []) is
 -- Caps ------------------------------------------------------------------------------------------------------------------
 
 create function cap_member(member uuid, monthly numeric) returns setof budget_caps
-language plpgsql security definer set search_path = public, pg_temp
+language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
     this_month date;
@@ -886,7 +951,7 @@ $$;
 comment on function cap_member(uuid, numeric) is 'Decides what a member may spend in a month; what was spent in this one counts.';
 
 create function uncap_member(member uuid) returns setof budget_caps
-language plpgsql security definer set search_path = public, pg_temp
+language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
     perform lock_available();

@@ -20,6 +20,7 @@ drop function cap_rooms();
 drop function acting_person();
 drop function repay_overage(numeric);
 drop function post_budget(budget_transactions [], numeric, bigint);
+drop function alert_of_budget(budget_transactions [], numeric, boolean);
 drop function money_text(numeric);
 drop function budget_spending(budget_transactions [], timestamptz);
 drop function budget_month(timestamptz);

@@ -27,6 +27,11 @@ def call_dead_letters_url() -> str:
     return os.environ["CALL_EVENTS_DLQ_URL"]
 
 
+def hold_expiry_queue_url() -> str:
+    """The queue of holds that have expired."""
+    return os.environ["HOLD_EXPIRY_QUEUE_URL"]
+
+
 @dataclass(frozen=True)
 class AwsCredentials:
     """What Lambda puts into the environment of every function."""

@@ -11,8 +11,8 @@ from psycopg import Cursor, sql
 from psycopg.rows import DictRow
 from pydantic import Field
 
-from leadline.budget.movements import over_cap, require_member
-from leadline.budget.shapes import Contact, HoldEnded, InsufficientBudget
+from leadline.budget.movements import insufficient, require_member
+from leadline.budget.shapes import Contact, HoldEnded
 from leadline.db import Transaction as Tx
 from leadline.errors import NotFound
 from leadline.inputs import Input, Word
@@ -109,10 +109,8 @@ def hold(tx: Tx, new: HoldRequest) -> Hold:
         user_id=new.user_id,
     )
     (placed,) = outcome(hold_all(tx, [wanted]))
-    if placed.refused == "cap":
-        raise over_cap(new.user_id)
     if placed.refused:
-        raise InsufficientBudget(field="amount")
+        raise insufficient(tx, new.amount, new.user_id)
     return get(tx, placed.id)
 
 

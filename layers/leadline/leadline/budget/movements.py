@@ -143,10 +143,7 @@ def insufficient(tx: Tx, amount: Decimal, user_id: UUID | None) -> InsufficientB
         "select available, coalesce(%(user_id)s::uuid, acting_person()) as member from lock_budget()",
         {"user_id": user_id},
     )
-    return InsufficientBudget(field="amount") if found["available"] < amount else over_cap(found["member"])
-
-
-def over_cap(member: UUID | None) -> InsufficientBudget:
-    """The refusal that a member's cap is the ground of."""
+    if found["available"] < amount:
+        return InsufficientBudget(field="amount")
     detail = "The member's cap for this month does not allow this; nothing was moved."
-    return InsufficientBudget(detail, field="amount", capped_member_id=str(member))
+    return InsufficientBudget(detail, field="amount", capped_member_id=str(found["member"]))
