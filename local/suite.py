@@ -68,8 +68,8 @@ def running(
 ) -> Iterator[Suite]:
     """Serve the template at `path` until the block ends, with logs and the key of the tokens in `data`.
 
-    `databases` are DSNs by database user. `root` holds the folders that CodeUri names and `layer` is what Lambda finds
-    in /opt/python: the source tree, or artefacts unpacked. One suite at a time in a process: moto's state is global.
+    `databases` are DSNs by database user. `root` holds the folders that CodeUri names, `layer` what Lambda finds in
+    /opt/python: the source tree, or artefacts unpacked. One suite at a time in a process: moto's state is global.
     """
     gateway, stop, functions, ticking = Gateway(data), Signal(), {}, []
     with ExitStack() as stack:
@@ -100,18 +100,18 @@ def running(
         for function in functions.values():
             stack.callback(function.close)
         stack.callback(stop.set)
-        suite = Suite(stack.enter_context(_serving(front)), aws, data / "logs", functions)
-        stack.enter_context(_announced(data / WHERE, Running(suite.url, suite.aws, str(suite.logs))))
-        yield suite
+        yield stack.enter_context(_announced(data, stack.enter_context(_serving(front)), aws, functions))
 
 
 @contextmanager
-def _announced(path: Path, running: Running) -> Iterator[None]:
-    path.write_text(json.dumps(asdict(running)))
+def _announced(data: Path, url: str, aws: str, functions: dict[str, Lambda]) -> Iterator[Suite]:
+    """The suite, which commands beside it find until the block ends."""
+    suite = Suite(url, aws, data / "logs", functions)
+    (data / WHERE).write_text(json.dumps(asdict(Running(url, aws, str(suite.logs)))))
     try:
-        yield
+        yield suite
     finally:
-        path.unlink(missing_ok=True)
+        (data / WHERE).unlink(missing_ok=True)
 
 
 @contextmanager
