@@ -126,7 +126,8 @@ def _apply(tx: Transaction, batch: Batch, asked: list[Asked]) -> None:
     of_number = {number for one in asked for number in one.numbers}
     leaving = people.with_numbers(of_number)
     effects.pause(tx, plan.paused - leaving)
-    effects.score(tx, {*calls.of_lead.values(), *texts.of_lead.values()})
+    touched = {*calls.of_lead.values(), *texts.of_lead.values()}
+    effects.score(tx, [lead_id for lead_id in touched if people.by_id[lead_id].is_live])
     if asked:
         effects.lock_enrollments(tx, leaving)
     ledger.lock_holds(tx, batch.billed, of_number)

@@ -210,7 +210,7 @@ def standing(
             order by changed_at desc
             limit 1
         ) as decided on true
-        where (lead.id = any (%(ids)s) or lead.phone_number = any (%(numbers)s)) and lead.deleted_at is null
+        where lead.id = any (%(ids)s) or (lead.phone_number = any (%(numbers)s) and lead.deleted_at is null)
         """,
         {"ids": list(ids), "numbers": list(numbers), "but_of": list(but_of)},
     )
@@ -268,13 +268,12 @@ def pause(tx: Transaction, lead_ids: Collection[UUID]) -> None:
 
 
 def score(tx: Transaction, lead_ids: Collection[UUID]) -> None:
-    """Calculates the score of leads anew, and keeps those that have changed."""
+    """Calculates the score of live leads anew, and keeps those that have changed."""
     if lead_ids:
         tx.execute(
             """
             with calculated as (
-                select id as lead_id, calculate_lead_score(id) as score from leads
-                where id = any (%(lead_ids)s) and deleted_at is null
+                select id as lead_id, calculate_lead_score(id) as score from leads where id = any (%(lead_ids)s)
             ),
             changed as (
                 update leads set lead_score = calculated.score from calculated
