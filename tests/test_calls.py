@@ -422,6 +422,20 @@ def test_a_deleted_leads_number_is_listed_too(organization, agent, lead, rows):
     assert [row["phone_number"] for row in rows("select * from dnc_list where organization_id = %(org)s")] == [NUMBER]
 
 
+def test_a_lead_whose_number_changes_meanwhile_is_listed_by_the_new_one_at_the_next_delivery(
+    organization, agent, lead, monkeypatch, rows
+):
+    changed = leads.change(agent, lead, 1, phone_number="+12125550199").body
+    message = call(organization, "completed", lead_id=lead["id"], to=NUMBER, opt_out=OPT_OUT)
+    with monkeypatch.context() as patch:
+        patch.setattr("leadline.calls.effects.numbers_of", lambda *_: {uuid.UUID(lead["id"]): NUMBER})
+        assert deliver(message) == 1
+    assert rows("select from inbox_messages where organization_id = %(org)s") == []
+    assert deliver(message) == 0
+    listed = rows("select phone_number from dnc_list where organization_id = %(org)s order by 1")
+    assert [row["phone_number"] for row in listed] == [changed["phone_number"], NUMBER]
+
+
 # Texts, sequences and scores ------------------------------------------------------------------------------------------
 
 
@@ -477,6 +491,7 @@ def test_who_opts_out_by_text_is_listed(organization, agent, lead, enroll, rows)
     deliver(text(organization, "received", **{"from": NUMBER}, text="STOP", opt_out={"phrase": "STOP"}))
     (entry,) = rows("select * from dnc_list where organization_id = %(org)s")
     assert (entry["phone_number"], entry["source"], now(agent, lead)["status"]) == (NUMBER, "sms", "dnc")
+    assert rows("select channel from opt_out_events where organization_id = %(org)s") == [{"channel": "sms"}]
     assert enrollment() == ("cancelled", "opted_out")
 
 

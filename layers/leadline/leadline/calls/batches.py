@@ -172,12 +172,13 @@ def _asked(message: Asking, numbers: dict[UUID, str | None], normalise: Normalis
     found = {address and normalise(address), lead_named and numbers.get(lead_named)}
     listed = sorted(number for number in found if number)
     is_call = isinstance(message, AboutCall)
+    channel = "call" if is_call else message.message.channel or "sms"
     opt_out = message.opt_out
     additions = [
         detected(
             number,
-            source="call" if is_call else "sms",
-            channel="call" if is_call else "sms",
+            source=channel,
+            channel=channel,
             words=opt_out and opt_out.phrase,
             confidence=opt_out and opt_out.confidence,
             at=min(message.occurred_at, now),
