@@ -610,7 +610,7 @@ begin
     free := available;
     rooms := cap_rooms();
     for asked in
-        select coalesce(id, uuid_v7()) as id, amount, reference_type, reference_id, coalesce(member, person) as member
+        select coalesce(id, uuid_v7()) as id, round(amount, 6) as amount, reference_type, reference_id, coalesce(member, person) as member
         from unnest(ids, amounts, reference_types, reference_ids, users)
             with ordinality as a (id, amount, reference_type, reference_id, member, place)
         order by place
@@ -757,7 +757,7 @@ begin
     free := available;
     for asked in
         select
-            a.call, a.hold, a.cost, hold.amount, hold.state, hold.settled_at, hold.call_id as settled_by,
+            a.call, a.hold, round(a.cost, 6) as cost, hold.amount, hold.state, hold.settled_at, hold.call_id as settled_by,
             coalesce(hold.reference_type, a.kind) as kind, coalesce(a.call, hold.reference_id) as reference_id,
             coalesce(hold.user_id, (select id from members where id = a.member)) as member
         from unnest(calls, holds, costs, users, kinds)
