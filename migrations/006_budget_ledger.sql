@@ -39,7 +39,8 @@ select isolate_by_tenant('domain_events', 'select, insert');
 
 
 -- Accounts --------------------------------------------------------------------------------------------------------------
--- Whoever posts has locked the account `available`: that row is the organization's lock, and no other account is waited for.
+-- Whoever moves money has locked the account `available` before anything else here. That row is the organization's lock: no
+-- other account, no hold and no call is ever waited for, so the functions may follow each other in any order in a transaction.
 
 create table budget_accounts (
     tenant_id uuid not null default current_tenant_id(),
@@ -659,7 +660,7 @@ declare
     last_sequence bigint;
     entries budget_transactions [];
 begin
-    perform from budget_holds where id = any (ids) and state = 'held' order by id for update;
+    select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     with ended as (
         update budget_holds set state = as_what, ended_at = clock_timestamp()
         where id = any (ids) and state = 'held' and (as_what <> 'expired' or expires_at <= clock_timestamp())
@@ -674,7 +675,6 @@ begin
     )
     into entries from ended;
     if entries is not null then
-        select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
         perform post_budget(entries, available, last_sequence);
     end if;
 end
@@ -741,7 +741,9 @@ declare
     of_hold numeric;
     beyond numeric;
 begin
-    -- Once a call: whoever comes second waits here for the first, and then finds it.
+    select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
+    free := available;
+    -- Once a call: whoever comes second finds it here.
     with made as (
         insert into budget_calls (call_id, hold_id, cost, original)
         select distinct on (call) call, hold, a.cost, original
@@ -752,9 +754,6 @@ begin
         returning call_id
     )
     select coalesce(array_agg(made.call_id), '{}') into fresh from made;
-    perform from budget_holds where id = any (holds) order by id for update;
-    select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
-    free := available;
     for asked in
         select
             a.call, a.hold, round(a.cost, 6) as cost, hold.amount, hold.state, hold.settled_at, hold.call_id as settled_by,
@@ -872,6 +871,7 @@ declare
     entries budget_transactions [];
     incoming numeric;
 begin
+    perform lock_available();
     with cancelled as (
         insert into budget_calls as known (call_id, hold_id, cancelled_at)
         select distinct on (call) call, hold, now()
@@ -883,6 +883,7 @@ begin
     )
     select coalesce(array_agg(cancelled.call_id), '{}') into fresh from cancelled;
     perform end_holds(holds, 'released');
+    -- Once more: releases have been posted.
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     select
         array_agg(

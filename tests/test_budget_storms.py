@@ -273,6 +273,34 @@ def test_an_expiry_and_a_settlement_at_the_same_moment_book_each_call_once_a_tho
     assert sum(states.values()) == rounds
 
 
+def test_transactions_that_book_cancel_and_release_in_any_order_never_wait_in_a_circle(connect, customer) -> None:
+    organization = customer()
+    ledger = Ledger(organization.caller("manager"))
+    ledger.credit("1000")
+    holds = [one.id for one in ledger.hold_all(["0.01"] * 20, expires_at=datetime.now(UTC))]
+    conns = [connect() for _ in range(6)]
+
+    def shuffled(number: int, conn: Any) -> None:
+        chance = random.Random(number)  # noqa: S311 - nothing secret
+        for _ in range(60):
+            calls = [f"call-{chance.randint(1, 30)}" for _ in range(3)]
+            works: list[Callable[[Any], object]] = [
+                lambda tx, calls=calls: budget.book_calls(
+                    tx, [CallCost(call, Decimal("0.02"), "", hold_id=chance.choice(holds)) for call in calls]
+                ),
+                lambda tx, calls=calls: budget.cancel_calls(tx, [CallCancelled(calls[0], chance.choice(holds))]),
+                lambda tx: budget.expire(tx, chance.sample(holds, 5)),
+                lambda tx: budget.debit(tx, NewDebit(amount="0.01")),
+            ]
+            chance.shuffle(works)
+            with on_a_connection(conn, organization.caller("manager")) as tx:
+                for work in works:
+                    work(tx)
+
+    at_once(*(lambda number=number, conn=conn: shuffled(number, conn) for number, conn in enumerate(conns)))
+    assert ledger.mismatches() == []
+
+
 def test_the_last_money_goes_to_one_of_many(connect, customer) -> None:
     organization = customer()
     ledger = Ledger(organization.caller("manager"))
