@@ -39,8 +39,10 @@ select isolate_by_tenant('domain_events', 'select, insert');
 
 
 -- Accounts --------------------------------------------------------------------------------------------------------------
--- Whoever moves money has locked the account `available` before anything else here. That row is the organization's lock: no
--- other account, no hold and no call is ever waited for, so the functions may follow each other in any order in a transaction.
+-- Whoever moves money has taken the organization's one lock before anything else here (lock_available), so no account, hold or
+-- call is ever waited for, and the functions may follow each other in any order in a transaction. An advisory lock goes from
+-- one to the next in one step; many who wait for a row wake and look again. Were it forgotten, the order of transactions,
+-- which is unique, would refuse the second one.
 
 create table budget_accounts (
     tenant_id uuid not null default current_tenant_id(),
@@ -258,17 +260,17 @@ create function lock_available(out available numeric, out last_sequence bigint)
 language plpgsql set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
+    perform pg_advisory_xact_lock(hashtextextended(current_setting('app.current_org_id') || ' budget', 0));
     select a.balance, a.last_sequence into available, last_sequence
-    from budget_accounts as a where a.account = 'available' for update;
+    from budget_accounts as a where a.account = 'available';
     if not found then
         insert into budget_accounts (account)
         select made.account
         from unnest(
             array['adjustment', 'available', 'call_spend', 'email_spend', 'funding', 'held', 'overage', 'sms_spend']
-        ) as made (account)
-        on conflict (organization_id, account) do nothing;
-        select a.balance, a.last_sequence into available, last_sequence
-        from budget_accounts as a where a.account = 'available' for update;
+        ) as made (account);
+        available := 0;
+        last_sequence := 0;
     end if;
 end
 $$;
@@ -425,7 +427,7 @@ begin
 end
 $$;
 comment on function post_budget(budget_transactions [], numeric, bigint) is
-    'Posts transactions in their order and moves the balances, and answers them as posted: the one place that does. The caller has locked the account available, and hands over what it then read.';
+    'Posts transactions in their order and moves the balances, and answers them as posted: the one place that does. The caller has called lock_available, and hands over what it then read.';
 
 create function repay_overage(incoming numeric) returns budget_transactions []
 language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
@@ -441,7 +443,7 @@ begin
 end
 $$;
 comment on function repay_overage(numeric) is
-    'What is paid of the overage, where there is any, from money that comes in. The account available must be locked.';
+    'What is paid of the overage, where there is any, from money that comes in. lock_available must have been called.';
 
 create function acting_person() returns uuid
 language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
