@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench import leads
+from bench import budget, leads
 from local import postgres, seed
 from local.template import ROOT
 
@@ -53,6 +53,7 @@ def main() -> None:
     ]
     for name, mine, floor in leads.through_the_handler(server.dsn("app")):
         lines.append(f"| {name} | {mine:.2f} | {floor:.2f} | {floor / mine:.2f} |")
+    lines += budget.table(server)
     text = "\n".join([*lines, ""])
     print(text)
     RESULTS.mkdir(exist_ok=True)

@@ -23,7 +23,7 @@ from leadline.db import Caller, tenant_transaction
 from local import postgres
 
 RUNS = 15
-SECONDS = 1
+SECONDS = 2
 ORGANIZATIONS = 1000
 TENANT = "b0000000-0000-7000-8000-000000000000"
 
@@ -77,14 +77,14 @@ CUSTOMERS = """
             )
             on conflict do nothing;
             perform enter_context(
-                'b0000000-0000-7000-8000-000000000000', ('b0000000-0000-7000-8000-' || lpad(number::text, 12, '0'))::uuid
+                'b0000000-0000-7000-8000-000000000000',
+                ('b0000000-0000-7000-8000-' || lpad(number::text, 12, '0'))::uuid
             );
             insert into members (subject, role) values ('bench', 'admin') on conflict do nothing;
             insert into plain_accounts (account, balance)
             values ('available', 100000000), ('call_spend', 0), ('sms_spend', 0), ('email_spend', 0), ('held', 0),
                 ('overage', 0), ('funding', -100000000), ('adjustment', 0);
-            perform book_budget('credit', 100000000, null, 'top_up', null, null, null, 'bench')
-            ;
+            perform book_budget('credit', 100000000, null, 'top_up', null, null, null, 'bench');
         end loop;
     end
     $$;
@@ -120,6 +120,25 @@ select
 from taken cross join given
 returning *
 """
+
+
+def table(server: postgres.Server) -> list[str]:
+    """What the results say of the ledger, in Markdown."""
+    lines = [
+        "",
+        f"Medians of {RUNS} runs of {SECONDS} s each, interleaved; every commit is flushed.",
+        "",
+        "| a debit | ledger, a second | plain double entry, a second | ratio (at least 0.8) |",
+        "|---|---|---|---|",
+    ]
+    for name, mine, floor in beside_a_plain_one(server):
+        lines.append(f"| {name} | {mine:.0f} | {floor:.0f} | {mine / floor:.2f} |")
+    many, one = hundred_at_once()
+    return [
+        *lines,
+        "",
+        f"A hundred calls in one statement: {many:.3f} ms each; one alone {one:.2f} ms, {one / many:.0f} times.",
+    ]
 
 
 def beside_a_plain_one(server: postgres.Server) -> Iterator[tuple[str, float, float]]:

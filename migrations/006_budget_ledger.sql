@@ -39,7 +39,10 @@ select isolate_by_tenant('domain_events', 'select, insert');
 
 
 -- Accounts --------------------------------------------------------------------------------------------------------------
--- Whoever posts has locked the account `available`: that row is the organization's lock, and no other account is waited for.
+-- Whoever moves money has taken the organization's one lock before anything else here (lock_available), so no account, hold or
+-- call is ever waited for, and the functions may follow each other in any order in a transaction. An advisory lock goes from
+-- one to the next in one step; many who wait for a row wake and look again. Were it forgotten, the order of transactions,
+-- which is unique, would refuse the second one.
 
 create table budget_accounts (
     tenant_id uuid not null default current_tenant_id(),
@@ -257,17 +260,17 @@ create function lock_available(out available numeric, out last_sequence bigint)
 language plpgsql set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
+    perform pg_advisory_xact_lock(hashtextextended(current_setting('app.current_org_id') || ' budget', 0));
     select a.balance, a.last_sequence into available, last_sequence
-    from budget_accounts as a where a.account = 'available' for update;
+    from budget_accounts as a where a.account = 'available';
     if not found then
         insert into budget_accounts (account)
         select made.account
         from unnest(
             array['adjustment', 'available', 'call_spend', 'email_spend', 'funding', 'held', 'overage', 'sms_spend']
-        ) as made (account)
-        on conflict (organization_id, account) do nothing;
-        select a.balance, a.last_sequence into available, last_sequence
-        from budget_accounts as a where a.account = 'available' for update;
+        ) as made (account);
+        available := 0;
+        last_sequence := 0;
     end if;
 end
 $$;
@@ -424,7 +427,7 @@ begin
 end
 $$;
 comment on function post_budget(budget_transactions [], numeric, bigint) is
-    'Posts transactions in their order and moves the balances, and answers them as posted: the one place that does. The caller has locked the account available, and hands over what it then read.';
+    'Posts transactions in their order and moves the balances, and answers them as posted: the one place that does. The caller has called lock_available, and hands over what it then read.';
 
 create function repay_overage(incoming numeric) returns budget_transactions []
 language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
@@ -440,7 +443,7 @@ begin
 end
 $$;
 comment on function repay_overage(numeric) is
-    'What is paid of the overage, where there is any, from money that comes in. The account available must be locked.';
+    'What is paid of the overage, where there is any, from money that comes in. lock_available must have been called.';
 
 create function acting_person() returns uuid
 language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
@@ -610,7 +613,7 @@ begin
     free := available;
     rooms := cap_rooms();
     for asked in
-        select coalesce(id, uuid_v7()) as id, amount, reference_type, reference_id, coalesce(member, person) as member
+        select coalesce(id, uuid_v7()) as id, round(amount, 6) as amount, reference_type, reference_id, coalesce(member, person) as member
         from unnest(ids, amounts, reference_types, reference_ids, users)
             with ordinality as a (id, amount, reference_type, reference_id, member, place)
         order by place
@@ -659,7 +662,7 @@ declare
     last_sequence bigint;
     entries budget_transactions [];
 begin
-    perform from budget_holds where id = any (ids) and state = 'held' order by id for update;
+    select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     with ended as (
         update budget_holds set state = as_what, ended_at = clock_timestamp()
         where id = any (ids) and state = 'held' and (as_what <> 'expired' or expires_at <= clock_timestamp())
@@ -674,7 +677,6 @@ begin
     )
     into entries from ended;
     if entries is not null then
-        select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
         perform post_budget(entries, available, last_sequence);
     end if;
 end
@@ -741,7 +743,9 @@ declare
     of_hold numeric;
     beyond numeric;
 begin
-    -- Once a call: whoever comes second waits here for the first, and then finds it.
+    select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
+    free := available;
+    -- Once a call: whoever comes second finds it here.
     with made as (
         insert into budget_calls (call_id, hold_id, cost, original)
         select distinct on (call) call, hold, a.cost, original
@@ -752,12 +756,9 @@ begin
         returning call_id
     )
     select coalesce(array_agg(made.call_id), '{}') into fresh from made;
-    perform from budget_holds where id = any (holds) order by id for update;
-    select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
-    free := available;
     for asked in
         select
-            a.call, a.hold, a.cost, hold.amount, hold.state, hold.settled_at, hold.call_id as settled_by,
+            a.call, a.hold, round(a.cost, 6) as cost, hold.amount, hold.state, hold.settled_at, hold.call_id as settled_by,
             coalesce(hold.reference_type, a.kind) as kind, coalesce(a.call, hold.reference_id) as reference_id,
             coalesce(hold.user_id, (select id from members where id = a.member)) as member
         from unnest(calls, holds, costs, users, kinds)
@@ -872,6 +873,7 @@ declare
     entries budget_transactions [];
     incoming numeric;
 begin
+    perform lock_available();
     with cancelled as (
         insert into budget_calls as known (call_id, hold_id, cancelled_at)
         select distinct on (call) call, hold, now()
@@ -883,6 +885,7 @@ begin
     )
     select coalesce(array_agg(cancelled.call_id), '{}') into fresh from cancelled;
     perform end_holds(holds, 'released');
+    -- Once more: releases have been posted.
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     select
         array_agg(

@@ -196,19 +196,3 @@ begin
     return null;
 end
 $$;
-
-
--- Holds before accounts ---------------------------------------------------------------------------------------------------
-
-create function lock_holds(ids uuid [], numbers text []) returns void
-language plpgsql security definer set search_path = public, pg_temp
-as $$
-begin
-    perform from budget_holds
-    where id = any (ids) or (phone_number = any (numbers) and state = 'held')
-    order by id for update;
-end
-$$;
-comment on function lock_holds(uuid [], text []) is
-    'Locks these holds, and what is held for these phone numbers, in one order: for a transaction that books calls, undoes others and releases the holds of a number, which each lock holds before accounts.';
-grant execute on function lock_holds(uuid [], text []) to leadline_app;

@@ -40,7 +40,6 @@ begin
 end
 $$;
 
-drop function lock_holds(uuid [], text []);
 drop table messages;
 drop table calls;
 drop table inbox_messages;

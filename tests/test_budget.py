@@ -1,13 +1,15 @@
 """The ledger: what each movement does to the balances, and that it proves itself."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
-from leadline import budget, config, dnc, domain_events
+from leadline import budget, config, db, dnc, domain_events, migrations, tenancy
 from leadline.budget import (
     CallCancelled,
     HoldEnded,
@@ -24,14 +26,16 @@ from leadline.budget import (
     UnknownMember,
 )
 from leadline.config import NewValue
-from leadline.db import system_transaction
+from leadline.db import Caller, system_transaction
 from leadline.domain_events import EventQuery
 from leadline.errors import NotFound
 from leadline.idempotency import IdempotencyConflict
 from leadline.money import written
+from tests.conftest import ROOT
 from tests.ledger import Ledger, on_a_connection
 
 NUMBER = "+14155550142"
+MIGRATIONS = ROOT / "migrations"
 
 
 @pytest.fixture
@@ -709,6 +713,32 @@ def test_the_application_cannot_write_the_ledger_but_by_its_functions(ledger):
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             ledger.do(lambda tx, statement=statement: tx.execute(statement.encode()).fetchall())
+
+
+def test_a_ledger_that_was_taken_down_and_put_up_again_proves_itself(server, scratch_database, monkeypatch):
+    scratch = dataclasses.replace(server, database=scratch_database)
+    up = [path for path in sorted(MIGRATIONS.glob("*.sql")) if not path.stem.endswith("_down")]
+    before = next(place for place, path in enumerate(up) if path.stem.endswith("_budget_ledger"))
+    migrations.up(scratch.dsn("owner"), MIGRATIONS)
+    with psycopg.connect(scratch.dsn("owner"), autocommit=True, row_factory=dict_row) as owner, owner.transaction():
+        made = tenancy.provide(
+            owner, tenancy.NewCustomer(tenant="tenant", organization="organization", admin_subject="admin")
+        )
+    with monkeypatch.context() as patch:
+        patch.setenv("DATABASE_URL", scratch.dsn("app"))
+        patch.setattr("leadline.db._connection", None)
+        ledger = Ledger(Caller(made.tenant_id, made.organization_id, "admin", "admin"))
+        ledger.credit("10")
+        ledger.debit("2.5")
+        adjust(ledger, "1", "debit")
+        told = ledger.transactions()
+        migrations.down(scratch.dsn("owner"), MIGRATIONS, to=before, destroy_data=True)
+        migrations.up(scratch.dsn("owner"), MIGRATIONS)
+        assert (ledger.transactions(), ledger.mismatches()) == (told, [])
+        ledger.debit("6.5")
+        assert ledger.balances() == ("0.00", "0.00", "0.00")
+        assert ledger.mismatches() == []
+        db._connection.close()
 
 
 def test_money_is_written_with_two_to_six_decimals():

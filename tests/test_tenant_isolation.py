@@ -36,7 +36,7 @@ NAMED: dict[str, Any] = {
         *("make_audit_partitions", "record_lead_change", "record_lead_creation"),
         # The ledger: what may be asked of it.
         *("lock_budget", "book_budget", "refund_budget", "book_calls", "cancel_calls", "cap_member", "uncap_member"),
-        *("place_holds", "settle_hold", "release_hold", "release_holds_of", "expire_holds", "lock_holds"),
+        *("place_holds", "settle_hold", "release_hold", "release_holds_of", "expire_holds"),
     ],
     # What a person has entered and nothing else rests on, and answers that have expired.
     "deletable": ["idempotency_keys", "lead_source_costs", "segments"],

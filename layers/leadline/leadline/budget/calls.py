@@ -12,7 +12,7 @@ from leadline.db import Transaction as Tx
 
 @dataclass(frozen=True, slots=True)
 class CallCost:
-    """What a call has cost: six decimals, below 10^12, zero too; `original` is the text of the message.
+    """What a call has cost, zero too, below 10^12; rounded half up at six decimals, `original` is the message's text.
 
     `user_id` and `reference_type` are for a call without a hold; a hold has its own. A user who is no member is nobody.
     """

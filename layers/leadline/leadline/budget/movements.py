@@ -63,7 +63,7 @@ def balance(tx: Tx) -> Budget:
 def lock_available(tx: Tx) -> Cursor[DictRow]:
     """Makes this transaction the only one to move the organization's money until it ends; unfetched, for `balances`.
 
-    Comes after the locks on numbers, leads and holds, and before nothing else.
+    Comes after the locks on numbers, calls, leads and enrollments; the ledger itself waits for nothing after it.
     """
     return tx.execute("select available, held, overage, rooms from lock_budget()")
 

@@ -130,7 +130,6 @@ def _apply(tx: Transaction, batch: Batch, asked: list[Asked]) -> None:
     effects.score(tx, [lead_id for lead_id in touched if people.by_id[lead_id].is_live])
     if asked:
         effects.lock_enrollments(tx, leaving)
-    ledger.lock_holds(tx, batch.billed, of_number)
     findings = [*_findings(batch.calls), *ledger.book(tx, batch.billed)]
     # After the ledger: a call that ends with an opt-out settles its own hold before those of the number are released.
     if asked:

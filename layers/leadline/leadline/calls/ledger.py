@@ -1,6 +1,6 @@
 """What calls cost: booked when they are completed, and given back when they came to nothing."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from uuid import UUID
 
@@ -8,20 +8,6 @@ from leadline import budget
 from leadline.calls.folding import CallState
 from leadline.db import Transaction
 from leadline.domain_events import NewEvent
-
-
-def lock_holds(tx: Transaction, calls: Sequence[CallState], numbers: Collection[str]) -> None:
-    """Locks the holds of these calls and of these numbers in one order, before the accounts are.
-
-    Booking, undoing and an opt-out each lock holds and then accounts. One after the other in one transaction they would
-    come back to holds with the accounts in hand, and meet whoever settles one of those the other way round.
-    """
-    hold_ids = [call.hold_id for call in calls if call.hold_id]
-    if hold_ids or numbers:
-        tx.execute(
-            "select lock_holds(%(hold_ids)s::uuid[], %(numbers)s::text[])",
-            {"hold_ids": hold_ids, "numbers": list(numbers)},
-        )
 
 
 def book(tx: Transaction, calls: Sequence[CallState]) -> list[NewEvent]:
