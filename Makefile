@@ -1,7 +1,7 @@
 # Everything below works on a machine with Python 3.11+ and make, and nothing else.
 PORT ?= 3000
 DATA ?= .data
-export PORT DATA ROLE TENANT ORG MEMBER NAME LEADS RDS_CA
+export PORT DATA ROLE TENANT ORG MEMBER NAME LEADS LEAD OUTCOME RDS_CA
 
 # The first Python on the PATH that runs and is new enough (a shim that does not run is passed over).
 PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
@@ -11,7 +11,7 @@ BIN := .venv/bin
 QUICK := -n auto --dist loadfile -m "not storm and not browser and not package"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check build bench seed psql token tenant
+.PHONY: help run test check build bench seed psql token tenant call
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -56,3 +56,6 @@ token: .venv/installed ## a signed token; ROLE=agent|manager|admin|service, TENA
 
 tenant: .venv/installed ## a new customer: NAME="Acme Realty"
 	@$(BIN)/python -m local tenant
+
+call: .venv/installed ## a whole call through the running suite: LEAD=..., OUTCOME=interested
+	@$(BIN)/python -m local call

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench import calls, leads, starts
+from bench import budget, calls, gate, leads, starts
 from local import postgres, seed
 from local.template import ROOT
 
@@ -58,10 +58,14 @@ def _report(server: postgres.Server) -> Iterator[str]:
     )
     for name, mine, floor in leads.through_the_handler(app):
         yield f"| {name} | {mine:.2f} | {floor:.2f} | {floor / mine:.2f} |"
+    yield from budget.table(server)
     yield "\nCounted, and measured without a floor beside it: no ratios."
     yield from _header("call", "round trips to the database (at most 3)")
     for name, trips in calls.round_trips(app):
         yield f"| {name} | {trips} |"
+    yield from _header("the gate", "")
+    for name, figure in gate.authorizations(app):
+        yield f"| {name} | {figure:.2f} |"
     yield from _header("function", f"CPU of its import in a fresh interpreter, ms (median of {starts.RUNS})")
     for name, milliseconds in starts.imports():
         yield f"| {name} | {milliseconds:.0f} |"

@@ -1,4 +1,4 @@
-"""The commands behind `make run`, `build`, `psql`, `token` and `tenant`; the environment says PORT and DATA.
+"""The commands behind `make run`, `build`, `psql`, `token`, `tenant` and `call`; the environment says PORT and DATA.
 
 Each command imports what is slow itself, so that `token` answers at once.
 """
@@ -46,6 +46,9 @@ Leadline listens on http://127.0.0.1:{port} and logs to {logs}. Ctrl-C stops it.
   leadline $LEADS/$LEAD -X PATCH -H "If-Match: $VERSION" -d '{{"status": "contacted", "change_reason": "called"}}' \\
     -H 'Content-Type: application/json'
   leadline $LEADS/$LEAD/audit
+
+  # a whole call to a lead of the sample data: the gate, the call system's messages, the timeline
+  make call{stack} LEAD=98025be7-5325-58dc-ae3c-5298e889cf99 OUTCOME=interested
 """
 
 
@@ -98,12 +101,31 @@ def token(role: str, **ids: str | None) -> None:
     """A signed token of the first member in a role, or of the one that the ids single out."""
     from local import tokens
 
-    for name, value in ids.items():
-        if value and not re.fullmatch(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value):
-            sys.exit(f"{name.upper()} is no UUID: {value}")
+    _require_uuids(ids)
     if not (claims := tokens.find_claims(_server().dsn("superuser"), role, **ids)):
         sys.exit(f"There is no active {role} of that tenant, organization and id.")
     print(tokens.sign(DATA, claims))
+
+
+def _require_uuids(ids: dict[str, str | None]) -> None:
+    for name, value in ids.items():
+        if value and not re.fullmatch(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value):
+            sys.exit(f"{name.upper()} is no UUID: {value}")
+
+
+def call(lead: str | None, outcome: str, **ids: str | None) -> None:
+    """A whole call to a lead, through the gate and the queue of the suite that runs."""
+    from local import calls, suite
+
+    if not lead:
+        sys.exit("Say which lead: make call LEAD=... OUTCOME=interested (the README names some of the sample data)")
+    _require_uuids({"lead": lead, **ids})
+    if not (running := suite.find(DATA)):
+        sys.exit(f"Leadline does not run here. In another terminal: make run{STACK}")
+    try:
+        calls.play(running, calls.find(DATA, _server().dsn("superuser"), lead, **ids), outcome)
+    except calls.CallError as error:
+        sys.exit(str(error))
 
 
 def tenant(name: str | None) -> None:
@@ -151,7 +173,7 @@ def lint_template() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for command in (run, build, seed, dsn, psql, token, tenant, lint_template):
+    for command in (run, build, seed, dsn, psql, token, tenant, call, lint_template):
         added = commands.add_parser(command.__name__.replace("_", "-"), help=command.__doc__)
         added.set_defaults(command=command)
         if command in (dsn, psql):
@@ -159,6 +181,11 @@ def main() -> None:
         if command is token:
             added.add_argument("--role", default=os.environ.get("ROLE") or "admin")
             for option in ("tenant", "org", "member"):
+                added.add_argument(f"--{option}", default=os.environ.get(option.upper()) or None)
+        if command is call:
+            added.add_argument("--lead", default=os.environ.get("LEAD") or None)
+            added.add_argument("--outcome", default=os.environ.get("OUTCOME") or "interested")
+            for option in ("tenant", "org"):
                 added.add_argument(f"--{option}", default=os.environ.get(option.upper()) or None)
         if command is tenant:
             added.add_argument("--name", default=os.environ.get("NAME"))

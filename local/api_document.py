@@ -79,6 +79,8 @@ def _operation(path: str, function: str, route: Route, schemas: "_Schemas") -> d
             {"name": name, "in": "query", "required": name in query.get("required", []), "schema": schema}
         )
     parameters += [{"name": HEADERS[name][0], "in": "header", **HEADERS[name][1]} for name in sorted(route.headers)]
+    if route.needs_key:
+        parameters[-1]["required"] = True
     good = {"application/json": {"schema": schemas.of(route.answers, "serialization")}} if route.answers else {}
     if route.csv:
         good["text/csv"] = {"schema": {"type": "string"}}

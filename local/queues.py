@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from threading import Event as Signal
 from typing import Any
@@ -14,6 +15,8 @@ from local.runtime import FunctionError
 from local.template import REGION
 
 WAIT_SECONDS = 1  # for messages, and so about the longest that a stop takes
+AT_ONCE = 10  # messages in one call of SQS
+PAUSE = 0.1  # seconds between two looks for the rest of a batch
 
 
 def aws() -> Any:
@@ -37,14 +40,7 @@ def poll(sqs: Any, details: dict[str, Any], invoke: Callable[[Any], Any], stop: 
     """Hand a queue's messages to a function until `stop` is set; `details` are those of the template's SQS event."""
     url = sqs.get_queue_url(QueueName=details["Queue"].rpartition(":")[2])["QueueUrl"]
     while not stop.is_set():
-        received = sqs.receive_message(
-            QueueUrl=url,
-            MaxNumberOfMessages=min(details.get("BatchSize", 10), 10),
-            WaitTimeSeconds=WAIT_SECONDS,
-            MessageSystemAttributeNames=["All"],
-            MessageAttributeNames=["All"],
-        )
-        if not (messages := received.get("Messages")):
+        if not (messages := _batch(sqs, url, details, stop)):
             continue
         ids = {message["MessageId"] for message in messages}
         try:
@@ -53,10 +49,35 @@ def poll(sqs: Any, details: dict[str, Any], invoke: Callable[[Any], Any], stop: 
         except FunctionError:
             failed = ids
         # What failed comes again when SQS shows it again.
-        if ids - failed:
-            done = [message for message in messages if message["MessageId"] not in failed]
-            entries = [{"Id": each["MessageId"], "ReceiptHandle": each["ReceiptHandle"]} for each in done]
+        done = [message for message in messages if message["MessageId"] not in failed]
+        for start in range(0, len(done), AT_ONCE):
+            entries = [
+                {"Id": each["MessageId"], "ReceiptHandle": each["ReceiptHandle"]}
+                for each in done[start : start + AT_ONCE]
+            ]
             sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+
+
+def _batch(sqs: Any, url: str, details: dict[str, Any], stop: Signal) -> list[Any]:
+    """Messages up to the event's BatchSize, gathered as Lambda does while its MaximumBatchingWindow lasts."""
+    messages: list[Any] = []
+    size = details.get("BatchSize", AT_ONCE)
+    ends = None
+    while len(messages) < size and not stop.is_set() and (ends is None or time.monotonic() < ends):
+        received = sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=min(size - len(messages), AT_ONCE),
+            WaitTimeSeconds=0 if messages else WAIT_SECONDS,
+            MessageSystemAttributeNames=["All"],
+            MessageAttributeNames=["All"],
+        ).get("Messages", [])
+        messages += received
+        if not messages:
+            break
+        ends = ends or time.monotonic() + details.get("MaximumBatchingWindowInSeconds", 0)
+        if not received:
+            stop.wait(PAUSE)
+    return messages
 
 
 def failures(answer: Any, ids: set[str]) -> set[str]:

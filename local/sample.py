@@ -1,4 +1,4 @@
-"""Sample data: two tenants, three organizations, members of each role, and leads of every status with their history.
+"""Sample data: two tenants, three organizations, members of each role, leads of each status, history, a budget.
 
 Ids are fixed and stand in the README. Loading twice changes nothing. Numbers are fictitious: 555-0100 to 555-0199 of an
 area code are kept free for that.
@@ -105,6 +105,7 @@ def _load_organization(conn: psycopg.Connection[DictRow], organization: Organiza
             {"id": organization.member(role), "name": f"{organization.name} {role}", "role": role},
         )
     _load_leads(conn, organization)
+    _prepare_calls(conn)
     for number, reason in (
         ("+14155550190", "complaint"),
         ("+13055550191", "legal_requirement"),
@@ -120,6 +121,24 @@ def _load_organization(conn: psycopg.Connection[DictRow], organization: Organiza
             """,
             {"number": number, "reason": reason},
         )
+
+
+def _prepare_calls(conn: psycopg.Connection[DictRow]) -> None:
+    """Consent of everybody who has not opted out, and money."""
+    conn.execute(
+        """
+        insert into consents (
+            phone_number, kind, channels, voice_modes, disclosure_text, disclosure_version, method, captured_at,
+            captured_at_offset
+        )
+        select
+            phone_number, 'prior_express_written', '{call,sms}', '{artificial,human}',
+            'I agree to be called and texted at this number, also by an artificial voice. No purchase depends on it.',
+            'sample', 'web_form', created_at, 0
+        from leads where status <> 'dnc'
+        """
+    )
+    conn.execute("select book_budget('credit', 500, null, 'top_up', 'sample', 'sample data', '{}', 'sample')")
 
 
 def _leads(organization: Organization) -> Iterator[dict[str, Any]]:

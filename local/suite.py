@@ -8,10 +8,13 @@ A test starts a stack of its own on a free port like this; `path` and the others
         stack.functions["provision"].invoke({...})
 """
 
+import json
+import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event as Signal
@@ -27,6 +30,7 @@ from local.runtime import FunctionError, Lambda
 from local.template import ROOT
 
 LAYER = ROOT / "layers" / "leadline"
+WHERE = "suite.json"  # in the data folder, while the suite runs
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,22 @@ class Suite:
     aws: str  # of SQS and AWS's other services
     logs: Path  # a file for each function
     functions: dict[str, Lambda]
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where a suite runs, for the commands beside it."""
+
+    url: str
+    aws: str
+    logs: str
+
+
+def find(data: Path) -> Running | None:
+    """The suite that runs with this data folder; one that was killed is found too, and does not answer."""
+    with suppress(FileNotFoundError):
+        return Running(**json.loads((data / WHERE).read_text()))
+    return None
 
 
 @contextmanager
@@ -50,8 +70,8 @@ def running(
 ) -> Iterator[Suite]:
     """Serve the template at `path` until the block ends, with logs and the key of the tokens in `data`.
 
-    `databases` are DSNs by database user. `root` holds the folders that CodeUri names and `layer` is what Lambda finds
-    in /opt/python: the source tree, or artefacts unpacked. One suite at a time in a process: moto's state is global.
+    `databases` are DSNs by database user. `root` holds the folders that CodeUri names, `layer` what Lambda finds in
+    /opt/python: the source tree, or artefacts unpacked. One suite at a time in a process: moto's state is global.
     """
     gateway, stop, functions, ticking = Gateway(data), Signal(), {}, []
     with ExitStack() as stack:
@@ -61,9 +81,7 @@ def running(
         sqs = queues.make(aws, read.queues)
         stack.callback(sqs.close)
         for name, properties in read.functions.items():
-            folder, environment = root / properties["CodeUri"], {"AWS_ENDPOINT_URL": aws, "LEADLINE_REQUEST_CLOCK": "1"}
-            if url := properties["Environment"].get("Variables", {}).get("DATABASE_URL"):
-                environment["DATABASE_URL"] = databases[urlsplit(url).username]
+            folder, environment = root / properties["CodeUri"], _environment(properties, databases, aws, data)
             functions[name] = Lambda(properties, folder, layer, data / "logs", environment, python=python)
             invoke = functions[name].invoke
             for event_name, event in properties["Events"].items():
@@ -82,7 +100,36 @@ def running(
         for function in functions.values():
             stack.callback(function.close)
         stack.callback(stop.set)
-        yield Suite(stack.enter_context(_serving(front)), aws, data / "logs", functions)
+        yield stack.enter_context(_announced(data, stack.enter_context(_serving(front)), aws, functions))
+
+
+@contextmanager
+def _announced(data: Path, url: str, aws: str, functions: dict[str, Lambda]) -> Iterator[Suite]:
+    """The suite, which commands beside it find until the block ends."""
+    suite = Suite(url, aws, data / "logs", functions)
+    (data / WHERE).write_text(json.dumps(asdict(Running(url, aws, str(suite.logs)))))
+    try:
+        yield suite
+    finally:
+        (data / WHERE).unlink(missing_ok=True)
+
+
+def _environment(properties: dict[str, Any], databases: dict[str, str], aws: str, data: Path) -> dict[str, str]:
+    """What stands here in place of what a function's environment has in the cloud."""
+    environment = {"AWS_ENDPOINT_URL": aws, "LEADLINE_REQUEST_CLOCK": "1", "LEADLINE_EVIDENCE_KEY": _evidence_key(data)}
+    if url := properties["Environment"].get("Variables", {}).get("DATABASE_URL"):
+        environment["DATABASE_URL"] = databases[urlsplit(url).username]
+    return environment
+
+
+def _evidence_key(data: Path) -> str:
+    """The key of consents' evidence, made on the first run; beside the database and not in it."""
+    path = data / "evidence.key"
+    if not path.exists():
+        data.mkdir(parents=True, exist_ok=True)
+        with open(path, "x", opener=partial(os.open, mode=0o600)) as file:
+            file.write(secrets.token_hex(32))
+    return path.read_text()
 
 
 @contextmanager

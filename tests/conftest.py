@@ -80,6 +80,7 @@ def _handlers_use_the_database(database: postgres.Server) -> Iterator[None]:
     """A handler called in this process is the application."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", database.dsn("app"))
+        patch.setenv("LEADLINE_EVIDENCE_KEY", "a key of this run")
         yield
         if db._connection is not None:
             db._connection.close()

@@ -8,15 +8,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from functions.budget_api.app import handler as budget_handler
+from functions.budget_control_api.app import handler as control_handler
+from functions.budget_holds_api.app import handler as holds_handler
+from functions.consents_api.app import handler as consents_handler
 from functions.dnc_api.app import handler as dnc_handler
 from functions.dnc_reviews_api.app import handler as reviews_handler
 from local import api_document
 from tests.calling import Caller, Reply, caller
 from tests.conftest import Customer
-from tests.leads import create, delete
+from tests.leads import change, create, delete
 
 NUMBER, OTHER = "+14155550142", "+14155550143"
 LISTED = {"phone_number": OTHER, "reason": "admin_added", "notes": "on a list"}
+CONSENT = {
+    "phone_number": NUMBER,
+    "kind": "prior_express_written",
+    "channels": ["call", "sms"],
+    "voice_modes": ["artificial"],
+    "disclosure_text": "You may call me.",
+    "disclosure_version": "1",
+    "method": "web_form",
+    "captured_at": "2026-01-02T03:04:05Z",
+}
 PERIOD = {"from": "2026-01-01", "to": "2026-01-31"}
 
 
@@ -84,6 +98,53 @@ def _opt_out_to_review(organization: Customer) -> Target:
     return Target(path={"event_id": waiting["id"]}, body={"decision": "reject", "reason": "asked about bus stops"})
 
 
+def _credited(organization: Customer) -> Caller:
+    admin = caller(organization, "admin")
+    assert admin.ask(budget_handler, "POST /budget/credits", body={"amount": "10"}).status == 201
+    return admin
+
+
+def _spending(**target: Any) -> Callable[[Customer], Target]:
+    def make(organization: Customer) -> Target:
+        _credited(organization)
+        return Target(**target)
+
+    return make
+
+
+def _debit(organization: Customer) -> Target:
+    reply = _credited(organization).ask(budget_handler, "POST /budget/debits", body={"amount": "1"})
+    assert reply.status == 201, reply.body
+    return Target(body={"transaction_id": reply.body["id"]})
+
+
+def _hold(**target: Any) -> Callable[[Customer], Target]:
+    def make(organization: Customer) -> Target:
+        reply = _credited(organization).ask(holds_handler, "POST /budget/holds", body={"amount": "1"})
+        assert reply.status == 201, reply.body
+        return Target(path={"hold_id": reply.body["id"]}, **target)
+
+    return make
+
+
+def _member_to_cap(organization: Customer) -> Target:
+    return Target(path={"member_id": str(organization.members["agent"].id)}, body={"monthly_amount": "5"})
+
+
+def _capped_member(organization: Customer) -> Target:
+    target = _member_to_cap(organization)
+    asked = caller(organization, "admin").ask(
+        control_handler, "PUT /budget/caps/{member_id}", path=target.path, body=target.body
+    )
+    assert asked.status == 200, asked.body
+    return replace(target, body=None)
+
+
+def _lead_to_call(organization: Customer) -> Target:
+    body = {"lead_id": _lead(organization)["id"], "channel": "call"}
+    return Target(body=body, headers={"idempotency-key": "a call"})
+
+
 def _nothing(**target: Any) -> Callable[[Customer], Target]:
     return lambda _: Target(**target)
 
@@ -111,4 +172,45 @@ TARGETS: dict[str, Callable[[Customer], Target]] = {
     "GET /dnc/report": _nothing(query=PERIOD),
     "GET /dnc/reviews": _nothing(),
     "POST /dnc/reviews/{event_id}": _opt_out_to_review,
+    "POST /consents": _nothing(body=CONSENT),
+    "POST /consents/search": _nothing(body={"phone_number": NUMBER}),
+    "POST /consents/revocations": _nothing(body={"phone_number": NUMBER}),
+    "POST /calls/authorize": _lead_to_call,
+    "GET /budget": _nothing(),
+    "POST /budget/credits": _nothing(body={"amount": "10"}),
+    "POST /budget/debits": _spending(body={"amount": "1"}),
+    "POST /budget/refunds": _debit,
+    "POST /budget/adjustments": _nothing(body={"amount": "1"}),
+    "POST /budget/holds": _spending(body={"amount": "1"}),
+    "GET /budget/holds/{hold_id}": _hold(),
+    "POST /budget/holds/{hold_id}/settle": _hold(body={"amount": "0.5"}),
+    "POST /budget/holds/{hold_id}/release": _hold(),
+    "GET /budget/transactions": _nothing(),
+    "GET /budget/caps": _nothing(),
+    "PUT /budget/caps/{member_id}": _member_to_cap,
+    "DELETE /budget/caps/{member_id}": _capped_member,
+    "GET /events": _nothing(),
 }
+
+
+def fill_lists(organization: Customer) -> None:
+    """Makes two at least of whatever is listed anywhere."""
+    admin = caller(organization, "admin")
+    lead = _lead(organization, phone_number="+14155550110")
+    for version, status in ((1, "hot"), (2, "cold")):
+        assert change(admin, lead, version, status=status).status == 200
+    create(admin, phone_number="+14155550111")
+    doubted = {"reason": "ai_detected", "confidence": 0.4}
+    for number in ("+14155550112", "+14155550113"):
+        assert admin.ask(dnc_handler, "POST /dnc", body={"phone_number": number, **doubted}).status == 201
+    # Each debit takes the balance below one of the thresholds of which an event tells.
+    assert admin.ask(budget_handler, "POST /budget/credits", body={"amount": "150"}).status == 201
+    for amount in ("60", "80"):
+        assert admin.ask(budget_handler, "POST /budget/debits", body={"amount": amount}).status == 201
+    for role in ("agent", "manager"):
+        path = {"member_id": str(organization.members[role].id)}
+        cap = admin.ask(control_handler, "PUT /budget/caps/{member_id}", path=path, body={"monthly_amount": "5"})
+        assert cap.status == 200, cap.body
+    for version in ("1", "2"):
+        consent = CONSENT | {"disclosure_version": version}
+        assert admin.ask(consents_handler, "POST /consents", body=consent).status == 201

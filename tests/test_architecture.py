@@ -18,12 +18,16 @@ FUNCTIONS = ROOT / "functions"
 
 # The modules of the layer; each may import what stands in the rows above its own, and nothing imports api.
 ROWS = [
-    {"settings", "errors", "inputs", "migrations"},
-    {"db", "events", "pages", "phone", "sheets"},
+    {"settings", "errors", "inputs", "migration_files", "money", "periods"},
+    {"migrations", "db", "events", "pages", "phone", "sheets"},
     {"config", "idempotency", "tenancy", "upkeep"},
+    {"domain_events"},
     {"api"},
+    {"budget", "hours"},
     {"dnc"},
-    {"leads"},
+    {"consent", "leads"},
+    {"gate"},
+    {"calls"},
 ]
 SEES_EVENTS = {"api", "events"}
 # migrate also gives the other roles their passwords at deploy, as the owner.
@@ -32,8 +36,9 @@ CONNECTS = {"layers/leadline/leadline/db.py", "layers/leadline/leadline/migratio
 CALLED_AT_IMPORT = {
     *("Logger", "Metrics", "Api", "BatchProcessor", "logging.getLogger"),
     *("TypeVar", "Field", "field", "AfterValidator", "BeforeValidator", "StringConstraints", "ConfigDict"),
+    "WithJsonSchema",
     *("frozenset", "int.from_bytes", "Order", "Source"),
-    *("Path", "UUID", "re.compile", "sql.SQL"),
+    *("Path", "UUID", "Decimal", "timedelta", "re.compile", "sql.SQL"),
 }
 # Slow to import, and nothing an API function needs to answer: the first three cost 300 ms and more.
 KEPT_OUT = {
@@ -281,9 +286,12 @@ def test_no_sql_is_put_together_from_text() -> None:
     assert broken(sql_put_together_from_text, [*LAYER_MODULES, *APPS]) == []
 
 
-def test_everything_is_caught_in_one_place_only() -> None:
+def test_everything_is_caught_at_the_two_edges_only() -> None:
     found = broken(catches_everything, OURS)
-    assert [place.partition(":")[0] for place in found] == ["layers/leadline/leadline/api.py"]
+    assert [place.partition(":")[0] for place in found] == [
+        "layers/leadline/leadline/api.py",
+        "layers/leadline/leadline/events.py",
+    ]
 
 
 def test_no_module_is_named_for_nothing() -> None:

@@ -4,9 +4,11 @@ import uuid
 
 import pytest
 
-from functions.config_api.app import handler as config
+from functions.config_api.app import handler as config_api
 from functions.leads_api.app import handler
-from leadline.config import Config
+from leadline import config
+from leadline.config import CALL_OUTCOMES, CallingHours, Config
+from leadline.db import tenant_transaction
 from tests.calling import caller
 from tests.leads import NUMBER, add_tag, change, create, delete, get, of_lead, page, remove_tag, restore
 
@@ -22,11 +24,11 @@ def admin(organization):
 
 
 def put(member, key, value):
-    return member.ask(config, "PUT /config/{key}", path={"key": key}, body={"value": value})
+    return member.ask(config_api, "PUT /config/{key}", path={"key": key}, body={"value": value})
 
 
 def read(member, key):
-    return member.ask(config, "GET /config/{key}", path={"key": key})
+    return member.ask(config_api, "GET /config/{key}", path={"key": key})
 
 
 # Keys ----------------------------------------------------------------------------------------------------------------
@@ -37,6 +39,14 @@ DEFAULTS = {
     "custom_fields": [],
     "agents_see_own_leads_only": False,
     "cooling_off_days": 30,
+    "call_outcomes": CALL_OUTCOMES,
+    "currency": "USD",
+    "budget_alerts": ["100", "20"],
+    "calling_hours": {"call": None, "sms": None, "cap": None},
+    "call_max_cost": "1.00",
+    "sms_max_cost": "0.05",
+    "postal_address": None,
+    "phone_opt_out_stops_email": True,
 }
 
 
@@ -62,6 +72,28 @@ def test_a_key_that_nobody_has_decided_has_its_default(admin, key):
         ),
         ("agents_see_own_leads_only", True, True),
         ("cooling_off_days", 365, 365),
+        ("call_outcomes", {"demo booked": "hot", "interested": None}, {"demo booked": "hot", "interested": None}),
+        ("currency", "EUR", "EUR"),
+        ("budget_alerts", ["0.0001", "50.00"], ["0.0001", "50.00"]),
+        ("budget_alerts", [], []),
+        (
+            "calling_hours",
+            {"call": {"start": "09:30", "end": "17:00", "weekdays": ["mon", "fri"]}, "cap": 2},
+            {"call": {"start": "09:30", "end": "17:00", "weekdays": ["mon", "fri"]}, "sms": None, "cap": 2},
+        ),
+        (
+            "calling_hours",
+            {"sms": {"start": "22:00", "end": "06:00"}},
+            {
+                "call": None,
+                "sms": {
+                    "start": "22:00",
+                    "end": "06:00",
+                    "weekdays": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+                },
+                "cap": None,
+            },
+        ),
     ],
 )
 def test_a_key_is_decided_and_decided_again(organization, admin, key, value, kept):
@@ -70,6 +102,16 @@ def test_a_key_is_decided_and_decided_again(organization, admin, key, value, kep
         assert reply.status == 200
         assert (reply.body["value"], reply.body["updated_by"]) == (found, str(organization.members["admin"].id))
         assert read(caller(organization, "manager"), key).body == reply.body
+
+
+def test_calling_hours_are_read_as_they_were_decided(organization, admin):
+    with tenant_transaction(organization.caller()) as tx:
+        assert config.read(tx).calling_hours == CallingHours()
+    put(admin, "calling_hours", {"call": {"start": "09:30", "end": "17:00"}, "cap": 2})
+    with tenant_transaction(organization.caller()) as tx:
+        decided = config.read(tx).calling_hours
+    assert (decided.call.start, decided.call.end, len(decided.call.weekdays)) == ("09:30", "17:00", 7)
+    assert (decided.sms, decided.cap) == (None, 2)
 
 
 def test_another_organization_decides_for_itself(admin, organization, customer):
@@ -90,8 +132,33 @@ def test_another_organization_decides_for_itself(admin, organization, customer):
         ("cooling_off_days", 366, "less_than_equal", "/value"),
         ("cooling_off_days", "30", "int_type", "/value"),
         ("cooling_off_days", 1.5, "int_type", "/value"),
+        ("call_outcomes", {"asked us to stop": "dnc"}, "literal_error", "/value/asked us to stop"),
         ("agents_see_own_leads_only", 1, "bool_type", "/value"),
         ("agents_see_own_leads_only", "true", "bool_type", "/value"),
+        ("currency", "usd", "string_pattern_mismatch", "/value"),
+        ("budget_alerts", ["50", "0"], "bad_amount", "/value/1"),
+        ("budget_alerts", [50], "string_type", "/value/0"),
+        ("budget_alerts", ["1"] * 21, "too_long", "/value"),
+        ("calling_hours", [], "model_type", "/value"),
+        ("calling_hours", {"email": None}, "unknown_field", "/value/email"),
+        ("calling_hours", {"cap": 0}, "greater_than_equal", "/value/cap"),
+        ("calling_hours", {"cap": "3"}, "int_type", "/value/cap"),
+        ("calling_hours", {"call": {"start": "09:00", "end": "09:00"}}, "no_length", "/value/call"),
+        ("calling_hours", {"call": {"start": "09:00"}}, "missing", "/value/call/end"),
+        ("calling_hours", {"call": {"start": "9:00", "end": "20:00"}}, "string_pattern_mismatch", "/value/call/start"),
+        ("calling_hours", {"call": {"start": "09:00", "end": "24:00"}}, "string_pattern_mismatch", "/value/call/end"),
+        (
+            "calling_hours",
+            {"sms": {"start": "09:00", "end": "20:00", "weekdays": []}},
+            "too_short",
+            "/value/sms/weekdays",
+        ),
+        (
+            "calling_hours",
+            {"sms": {"start": "09:00", "end": "20:00", "weekdays": ["Monday"]}},
+            "literal_error",
+            "/value/sms/weekdays/0",
+        ),
         ("custom_fields", {}, "list_type", "/value"),
         ("custom_fields", [{"name": "x", "type": "text"}] * 2, "repeated_name", "/value"),
         ("custom_fields", [{"name": "X", "type": "text"}], "string_pattern_mismatch", "/value/0/name"),
@@ -112,7 +179,7 @@ def test_a_bad_value_is_refused_where_it_stands_and_nothing_is_decided(admin, ke
 
 
 def test_a_value_must_be_given(admin):
-    reply = admin.ask(config, "PUT /config/{key}", path={"key": "time_zone"}, body={})
+    reply = admin.ask(config_api, "PUT /config/{key}", path={"key": "time_zone"}, body={})
     assert (reply.status, reply.code) == (422, "missing")
 
 

@@ -8,8 +8,8 @@ import pytest
 from functions.dnc_api.app import handler as dnc_handler
 from local import api_document
 from tests.calling import caller
-from tests.leads import change, create
-from tests.targets import TARGETS, ask
+from tests.leads import change
+from tests.targets import TARGETS, ask, fill_lists
 
 ROUTES = {key: route for key, (_, route) in api_document.routes().items() if "cursor" in route.query.model_fields}
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -36,13 +36,10 @@ def listed(request, customer, monkeypatch):
     organization, key = customer(), request.param
     admin = caller(organization, "admin")
     target = TARGETS[key](organization)
-    lead = {"id": target.path.get("lead_id")} if target.path else create(admin, phone_number="+14155550110").body
-    for version, status in ((1, "hot"), (2, "cold")):
-        assert change(admin, lead, version, status=status).status == 200
-    create(admin, phone_number="+14155550111")
-    doubted = {"reason": "ai_detected", "confidence": 0.4}
-    for number in ("+14155550112", "+14155550113"):
-        assert admin.ask(dnc_handler, "POST /dnc", body={"phone_number": number, **doubted}).status == 201
+    fill_lists(organization)
+    if target.path:
+        for version, status in ((1, "hot"), (2, "cold")):
+            assert change(admin, {"id": target.path["lead_id"]}, version, status=status).status == 200
     limit = {"limit": "1"} if "limit" in ROUTES[key].query.model_fields else {}
 
     def listed(cursor=None, **query):

@@ -11,8 +11,14 @@ from local import sample
 
 ROOT = Path(__file__).parent.parent
 EVENTS = sorted((ROOT / "events").glob("*/*.json"))
-ROLE = {"migrate": "owner", "provision": "owner", "upkeep_daily": "dispatch", "dnc_lift_dispatch": "dispatch"}
-STATUS = {"create": 201, "delete": 204}
+ROLE = {
+    "migrate": "owner",
+    "provision": "owner",
+    "upkeep_daily": "dispatch",
+    "dnc_lift_dispatch": "dispatch",
+    "hold_expiry_dispatch": "dispatch",
+}
+STATUS = {"create": 201, "revoke": 201, "delete": 204, "credit": 201, "debit": 201, "adjust": 201, "hold": 201}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,6 +33,8 @@ def test_a_sample_event_is_answered(path, database, monkeypatch):
     monkeypatch.setattr("leadline.db._connection", None)
     monkeypatch.setattr("leadline.events.hand_over", lambda *_: None)
     monkeypatch.setenv("LIFT_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/DncLiftQueue")
+    monkeypatch.setenv("CALL_EVENTS_DLQ_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/CallEventsDeadLetters")
+    monkeypatch.setenv("HOLD_EXPIRY_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/HoldExpiryQueue")
     answer = importlib.import_module(f"functions.{function}.app").handler(json.loads(path.read_text()), None)
     if db._connection is not None:
         db._connection.close()

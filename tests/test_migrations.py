@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from leadline import migrations
-from leadline.migrations import MigrationError
+from leadline.migration_files import ALONE, MigrationError
 from local import postgres
 from local.postgres import Server
 
@@ -28,8 +28,8 @@ PETS = (
     "drop index pets_by_name;\ndrop table pets;",
 )
 PEOPLE_BY_AGE = (
-    f"{migrations.ALONE}\ncreate index concurrently if not exists people_by_age\n    on people (age);",
-    f"{migrations.ALONE}\ndrop index concurrently if exists people_by_age;",
+    f"{ALONE}\ncreate index concurrently if not exists people_by_age\n    on people (age);",
+    f"{ALONE}\ndrop index concurrently if exists people_by_age;",
 )
 
 Write = Callable[..., Path]
@@ -310,7 +310,7 @@ def test_an_index_is_made_and_dropped_concurrently(dsn: str, write: Write) -> No
 def test_only_a_repeatable_index_statement_may_run_outside_of_a_transaction(
     dsn: str, write: Write, statement: str
 ) -> None:
-    folder = write(PEOPLE, (f"{migrations.ALONE}\n{statement}", "select 1;"))
+    folder = write(PEOPLE, (f"{ALONE}\n{statement}", "select 1;"))
     with pytest.raises(
         MigrationError, match=r"002_second\.sql: outside of a transaction goes one CREATE or DROP INDEX"
     ):
@@ -435,6 +435,38 @@ def test_down_sees_rows_that_row_level_security_hides_from_the_owner(dsn: str, w
     with pytest.raises(MigrationError, match=r"would destroy rows of public\.people;"):
         migrations.down(dsn, folder)
     assert ask(dsn, "select relforcerowsecurity from pg_class where relname = 'people'") == [(True,)]
+
+
+def seeding(up: str = "insert into people values ('Ada', 36);") -> tuple[str, str]:
+    return (PEOPLE[0] + up, PEOPLE[1])
+
+
+def test_down_over_rows_that_the_script_itself_has_written_needs_no_leave(dsn: str, write: Write) -> None:
+    folder = write(seeding())
+    migrations.up(dsn, folder)
+    assert migrations.down(dsn, folder) == ["reverted 001_first"]
+    assert migrations.up(dsn, folder) == ["applied 001_first"]
+    assert ask(dsn, "select * from people") == [("Ada", 36)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["insert into people values ('Bob', 40)", "update people set age = 37"],
+)
+def test_down_over_seeded_rows_that_have_been_changed_is_refused(dsn: str, write: Write, change: str) -> None:
+    folder = write(seeding())
+    migrations.up(dsn, folder)
+    ask(dsn, change)
+    with pytest.raises(MigrationError, match=r"would destroy rows of public\.people;"):
+        migrations.down(dsn, folder)
+
+
+def test_down_over_seeded_rows_is_refused_when_the_edited_script_would_not_write_them(dsn: str, write: Write) -> None:
+    for edited in (seeding("insert into people values ('Eve', 36);"), seeding("insert into nobody values (1);")):
+        migrations.up(dsn, write(seeding()))
+        with pytest.raises(MigrationError, match=r"would destroy rows of public\.people;"):
+            migrations.down(dsn, write(edited))
+        migrations.down(dsn, write(seeding()))
 
 
 def test_down_over_a_column_of_a_table_with_rows_is_refused(dsn: str, write: Write) -> None:

@@ -6,6 +6,7 @@ import pytest
 from psycopg import sql
 
 from leadline import db, migrations
+from leadline.calls import effects, inbox
 from leadline.db import Caller, tenant_transaction
 from leadline.leads import listing
 from local import postgres, seed
@@ -76,3 +77,65 @@ def test_a_number_is_found_by_its_index(at_size):
         at_size, sql.SQL("select id from leads where phone_number = '+12012000007' and deleted_at is null")
     )
     assert "using leads_one_per_number" in plan, plan
+
+
+class Recorder:
+    """Stands for a transaction, and keeps the statement that it is given."""
+
+    def cursor(self, **_):
+        return self
+
+    def execute(self, query, values):
+        self.said = query, values
+        return self
+
+
+BY_KEY = {
+    "the leads of a batch": (
+        effects.lock_leads,
+        {"leads_pkey", "leads_one_per_number"},
+    ),
+    "what their calls asked for": (
+        lambda tx, ids, numbers: effects.standing(tx, ids, numbers, ["call-1"]),
+        {"leads_pkey", "leads_one_per_number", "calls_by_lead", "lead_status_history_by_lead"},
+    ),
+    "the messages of their calls": (
+        lambda tx, _, numbers: inbox.kept(tx, numbers, numbers),
+        {"inbox_messages_by_call", "inbox_messages_by_text_message"},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def with_calls(at_size, server):
+    """The same with a call of each lead, and a message about it."""
+    superuser = dataclasses.replace(server, database="plans_at_size").dsn("superuser")
+    with db.psycopg.connect(superuser, autocommit=True) as conn:
+        conn.execute(
+            """
+            insert into calls (tenant_id, organization_id, lead_id, call_id, occurred_at, phone_number)
+            select tenant_id, organization_id, id, id::text, created_at, phone_number from leads
+            """
+        )
+        conn.execute(
+            """
+            insert into inbox_messages (tenant_id, organization_id, message_id, type, call_id, occurred_at, payload)
+            select tenant_id, organization_id, call_id, 'call.started', call_id, occurred_at, '{}' from calls
+            """
+        )
+        conn.execute("analyze calls, inbox_messages")
+    return at_size
+
+
+@pytest.mark.parametrize("what", BY_KEY)
+def test_a_batch_of_messages_reads_by_key(with_calls, what):
+    at_size = with_calls
+    read, indexes = BY_KEY[what]
+    recorder = Recorder()
+    rows = at_size.execute("select id, phone_number from leads order by id limit 100").fetchall()
+    read(recorder, [row["id"] for row in rows], [row["phone_number"] for row in rows])
+    query, values = recorder.said
+    plan = explained(at_size, sql.SQL(query), values)
+    assert "Seq Scan" not in plan, plan
+    for index in indexes:
+        assert index in plan, plan

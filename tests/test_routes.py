@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from leadline.api import PEOPLE, PUBLIC, Api
+from leadline.api import PEOPLE, PUBLIC, ROLES, Api
 from tests.calling import caller
 
 ROOT = Path(__file__).parent.parent
@@ -37,8 +37,26 @@ ROUTES = {
     "POST /dnc/reviews/{event_id}": MANAGERS,
     "POST /dnc/import": ADMINS,
     "DELETE /dnc/{entry_id}": ADMINS,
+    "GET /budget": PEOPLE,
+    "POST /budget/credits": ADMINS,
+    "POST /budget/adjustments": ADMINS,
+    "POST /budget/debits": MANAGERS,
+    "POST /budget/refunds": MANAGERS,
+    "POST /budget/holds": MANAGERS | {"service"},
+    "GET /budget/holds/{hold_id}": MANAGERS,
+    "POST /budget/holds/{hold_id}/settle": MANAGERS | {"service"},
+    "POST /budget/holds/{hold_id}/release": MANAGERS | {"service"},
+    "GET /budget/transactions": MANAGERS,
+    "GET /budget/caps": MANAGERS,
+    "PUT /budget/caps/{member_id}": ADMINS,
+    "DELETE /budget/caps/{member_id}": ADMINS,
+    "GET /events": MANAGERS,
     "GET /leads/{lead_id}/status-history": PEOPLE,
     "GET /leads/{lead_id}/timeline": PEOPLE,
+    "POST /consents": PEOPLE,
+    "POST /consents/search": PEOPLE,
+    "POST /consents/revocations": PEOPLE,
+    "POST /calls/authorize": ROLES,
     "GET /config/{key}": frozenset({"manager", "admin"}),
     "PUT /config/{key}": frozenset({"admin"}),
 }

@@ -236,7 +236,7 @@ def test_an_administrator_who_forgets_the_one_transaction_is_told(scratch) -> No
         "alter function lock_number(text) security definer",
         "alter function lock_number(text) reset search_path",
         "alter function lock_number(text) owner to current_user",
-        "alter domain e164 set not null",
+        "alter domain e164 set default '+14155550142'",
         "comment on column leads.city is 'of birth'",
         "create table a (id integer)",
         "create sequence a",
@@ -300,6 +300,12 @@ COLUMNS = {
         assigned_at instant
     """,
     "lead_score_history": "lead_id uuid, score integer, factors jsonb, calculated_at instant",
+    "area_codes": "area_code text, region text, country text, time_zones text[], source text",
+    "calling_rules": """
+        id text, version integer, region text, channel text, cap integer, valid_from date, valid_to date, source text,
+        secondary_source boolean
+    """,
+    "holidays": "region text, day date, name text, source text",
     "system_config": """
         organization_id uuid, config_key text, config_value jsonb, updated_by uuid, updated_at instant
     """,

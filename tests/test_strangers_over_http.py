@@ -12,12 +12,16 @@ from local import api_document
 from tests import rows
 from tests.calling import caller
 from tests.leads import create, page
-from tests.targets import TARGETS, Target, ask
+from tests.targets import TARGETS, Target, ask, fill_lists
 
 ROUTES = {key: route for key, (_, route) in api_document.routes().items() if route.roles}
 IDS = {key: found for key in ROUTES if (found := re.findall(r"{(\w*_id)}", key))}
 LISTS = [key for key, route in ROUTES.items() if key not in IDS and "cursor" in route.query.model_fields]
-MEMBERS_IN_BODIES = {("POST /leads", "user_id"), ("PATCH /leads/{lead_id}", "user_id")}
+MEMBERS_IN_BODIES = {
+    *(("POST /leads", "user_id"), ("PATCH /leads/{lead_id}", "user_id")),
+    *((f"POST /budget/{what}", "user_id") for what in ("credits", "debits", "adjustments", "holds")),
+}
+THINGS_IN_BODIES = {("POST /budget/refunds", "transaction_id"), ("POST /calls/authorize", "lead_id")}
 STRANGERS = ["another tenant's", "a sister organization's"]
 
 
@@ -99,7 +103,23 @@ def test_every_id_in_a_body_is_in_the_table_above():
         for name, field in _fields(route.body)
         if uuid.UUID in (field.annotation, *get_args(field.annotation))
     }
-    assert found == MEMBERS_IN_BODIES
+    assert found == MEMBERS_IN_BODIES | THINGS_IN_BODIES
+
+
+@pytest.mark.parametrize(("key", "name"), sorted(THINGS_IN_BODIES))
+def test_a_thing_of_another_organization_in_a_body_is_not_found_like_one_that_nobody_has(
+    key, name, owner, stranger, all_rows
+):
+    target = TARGETS[key](owner)
+    before = all_rows(owner), all_rows(stranger)
+    for role in sorted(ROUTES[key].roles):
+        member = caller(stranger, role)
+        theirs = ask(member, key, target)
+        nobodys = ask(member, key, target, body={**target.body, name: str(uuid.uuid4())})
+        assert (theirs.status, theirs.code) == (404, "not_found")
+        assert (theirs.status, theirs.body) == (nobodys.status, nobodys.body)
+    assert (all_rows(owner), all_rows(stranger)) == before
+    assert ask(caller(owner, target.role), key, target).status in (200, 201), "the owner's call was a good one"
 
 
 def _fields(model: type[Input]):
@@ -133,8 +153,7 @@ def test_leads_of_another_organizations_member_are_none(owner, stranger):
 
 @pytest.mark.parametrize("key", LISTS)
 def test_a_list_shows_nothing_of_another_organization(key, owner, stranger):
-    for made in ("GET /leads/{lead_id}", "POST /dnc/reviews/{event_id}"):
-        TARGETS[made](owner)
+    fill_lists(owner)
     target = TARGETS[key](stranger)
     assert ask(caller(owner, "admin"), key, target).body["items"] != []
     assert ask(caller(stranger, "admin"), key, target).body["items"] == []

@@ -26,17 +26,28 @@ from tests.conftest import Customer
 NAMED: dict[str, Any] = {
     "roles": ["leadline_owner", "leadline_app", "leadline_dispatch", "leadline_finder"],
     "of_nobody": ["schema_migrations"],  # the migration runner's own bookkeeping; the application cannot touch it
+    "of_reference": rows.REFERENCE,  # facts of the world, the same for everybody
     "of_customers": ["tenants", "organizations"],  # whose own ids are what the keys of all others carry
     "policies": {  # (table, policy): to whom, in place of tenant_isolation_policy or beside it
+        "budget_holds": ["tenant_isolation_policy", "dispatch_policy"],
         "dnc_list": ["org_dnc_policy", "dispatch_policy"],
         "leads": ["tenant_isolation_policy", "finder_policy"],
+        **{table: ["reference_policy", "owner_policy"] for table in rows.REFERENCE},
     },
-    "definers": ["make_audit_partitions", "record_lead_change", "record_lead_creation"],
+    "definers": [
+        *("make_audit_partitions", "record_lead_change", "record_lead_creation"),
+        # The ledger: what may be asked of it.
+        *("lock_budget", "book_budget", "refund_budget", "book_calls", "cancel_calls", "cap_member", "uncap_member"),
+        *("place_holds", "settle_hold", "release_hold", "release_holds_of", "expire_holds"),
+    ],
     # What a person has entered and nothing else rests on, and answers that have expired.
     "deletable": ["idempotency_keys", "lead_source_costs", "segments"],
     "append_only": [
         *("budget_transactions", "lead_assignments", "lead_score_history"),
-        *("dnc_additions", "opt_out_events", "opt_out_reviews"),
+        *("dnc_additions", "domain_events", "inbox_messages", "opt_out_events", "opt_out_reviews"),
+    ],
+    "written_by_the_ledger": [
+        *("budget_accounts", "budget_calls", "budget_caps", "budget_holds", "budget_transactions")
     ],
     "written_by_trigger": ["lead_audit_log", "lead_status_history"],
 }
@@ -207,7 +218,7 @@ RULES = {
     "a policy compares with the context in the bare form, for reading and for writing": Rule(
         faults="""
             select on_table || '.' || name from policy
-            where name not in ('finder_policy', 'dispatch_policy')
+            where name not in ('finder_policy', 'dispatch_policy') and on_table <> all (%(of_reference)s)
                 and (command <> '*' or sees is distinct from policy_text or writes is distinct from policy_text)
         """,
         spoiled_by="""
@@ -228,6 +239,43 @@ RULES = {
             "members.a",
             "segments.tenant_isolation_policy",
             "system_config.tenant_isolation_policy",
+        ],
+    ),
+    "reference data is read by the application, in any context or none, and written by the owner alone": Rule(
+        faults="""
+            select on_table || '.' || name from policy
+            where on_table = any (%(of_reference)s)
+                and (roles, command::text, sees, coalesce(writes, '-')) not in (
+                    (array['leadline_app'::regrole::oid], 'r', 'true', '-'),
+                    (array['leadline_owner'::regrole::oid], '*', 'true', 'true')
+                )
+            union all
+            select on_table || ' ' || privilege || ' to ' || role from grantee
+            where on_table = any (%(of_reference)s) and role <> owner
+                and (role, privilege) <> ('leadline_app', 'SELECT')
+            union all
+            select name || ' of ' || owner from relation
+            where name = any (%(of_reference)s) and owner <> 'leadline_owner'
+            union all
+            select wanted || ' is not there' from unnest(%(of_reference)s) as wanted
+            where not exists (select from isolated where name = wanted)
+        """,
+        spoiled_by="""
+            grant update (name) on holidays to leadline_app;
+            grant select on holidays to leadline_dispatch;
+            alter policy reference_policy on holidays to leadline_app, leadline_dispatch;
+            alter policy owner_policy on calling_windows using (days = '{1}');
+            drop policy reference_policy on calling_rules;
+            create policy reference_policy on calling_rules to leadline_app using (true);
+            alter table area_codes owner to postgres
+        """,
+        found=[
+            "area_codes of postgres",
+            "calling_rules.reference_policy",
+            "calling_windows.owner_policy",
+            "holidays SELECT to leadline_dispatch",
+            "holidays UPDATE of name to leadline_app",
+            "holidays.reference_policy",
         ],
     ),
     "the finder may select and nothing else": Rule(
@@ -336,10 +384,11 @@ RULES = {
     "every key carries the organization": Rule(
         faults="""
             select on_table || '.' || name from key
-            where on_table <> all (%(of_customers)s) and not 'organization_id' = any (columns)
+            where on_table <> all (%(of_customers)s::text[] || %(of_reference)s)
+                and not 'organization_id' = any (columns)
             union all
             select on_table || '.' || name from reference
-            where on_table <> all (%(of_customers)s)
+            where on_table <> all (%(of_customers)s::text[] || %(of_reference)s)
                 and not (case target when 'organizations' then array['tenant_id=tenant_id', 'organization_id=id']
                     else array['organization_id=organization_id'] end <@ pairs)
         """,
@@ -368,10 +417,11 @@ RULES = {
             where not exists (
                 select from key
                 where key.oid = isolated.oid and is_primary
-                    and case root
-                        when 'tenants' then columns = '{id}'
-                        when 'organizations' then columns = '{tenant_id, id}'
-                        when 'lead_audit_log' then columns = '{organization_id, id, changed_at}'
+                    and case
+                        when root = any (%(of_reference)s) then cardinality(columns) > 0
+                        when root = 'tenants' then columns = '{id}'
+                        when root = 'organizations' then columns = '{tenant_id, id}'
+                        when root = 'lead_audit_log' then columns = '{organization_id, id, changed_at}'
                         else columns = '{organization_id, id}'
                     end
             )
@@ -389,7 +439,7 @@ RULES = {
             select isolated.name || '.' || wanted
             from isolated
             cross join unnest(array['tenant_id', 'organization_id']) as wanted
-            where isolated.name <> all (%(of_customers)s)
+            where isolated.name <> all (%(of_customers)s::text[] || %(of_reference)s)
                 and not exists (
                     select from pg_attribute as a
                     where a.attrelid = isolated.oid and a.attname = wanted and a.attnotnull
@@ -467,6 +517,22 @@ RULES = {
         """,
         found=["lead_audit_log", "lead_status_history"],
     ),
+    "money is moved by the ledger's functions alone": Rule(
+        faults="""
+            select name from relation
+            where name = any (%(written_by_the_ledger)s)
+                and (
+                    has_any_column_privilege('leadline_app', oid, 'insert, update')
+                    or has_table_privilege('leadline_app', oid, 'delete, truncate')
+                )
+        """,
+        spoiled_by="""
+            grant insert on budget_transactions to leadline_app;
+            grant update (balance) on budget_accounts to leadline_app;
+            grant delete on budget_caps to leadline_app
+        """,
+        found=["budget_accounts", "budget_caps", "budget_transactions"],
+    ),
     "no foreign key deletes or changes rows": Rule(
         faults="""
             select on_table || '.' || name from reference
@@ -490,7 +556,10 @@ RULES = {
         faults="""
             select on_table || ' to ' || role from grantee
             where role not in (owner, 'leadline_app')
-                and (on_table, role) not in (('leads', 'leadline_finder'), ('dnc_list', 'leadline_dispatch'))
+                and (on_table, role) not in (
+                    ('leads', 'leadline_finder'), ('dnc_list', 'leadline_dispatch'),
+                    ('budget_holds', 'leadline_dispatch')
+                )
         """,
         spoiled_by="grant select on leads to leadline_dispatch; grant select (name) on segments to leadline_finder",
         found=["leads to leadline_dispatch", "segments to leadline_finder"],
@@ -609,7 +678,7 @@ def answers_without_context(conn: Transaction, expected: str) -> list[str]:
             has_any_column_privilege(c.oid, 'update') as may_update, has_table_privilege(c.oid, 'delete') as may_delete
         from pg_class as c
         where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v')
-            and c.relname <> all (%(of_nobody)s) and c.relname !~ '^pg_stat_statements'
+            and c.relname <> all (%(of_nobody)s::text[] || %(of_reference)s) and c.relname !~ '^pg_stat_statements'
         """,
         NAMED,
     ).fetchall()
@@ -661,6 +730,24 @@ def test_without_a_context_every_table_raises_on_a_used_connection(connect, tabl
         )
         assert conn.execute("select * from leads").fetchall() == []
     assert answers_without_context(conn, SET_BEFORE) == []
+
+
+@pytest.mark.parametrize("table", rows.REFERENCE)
+@pytest.mark.parametrize("context", ["in a context", "without one"])
+def test_reference_data_is_read_by_the_application_and_not_written(connect, customer, table, context) -> None:
+    app, acme, name = connect(), customer(), sql.Identifier(table)
+    with app.transaction():
+        if context == "in a context":
+            enter(app, acme.tenant_id, acme.organization_id)
+        assert app.execute(sql.SQL("select from {}").format(name)).rowcount > 0
+        for statement in (
+            "insert into {0} select * from {0}",
+            "update {0} set source = source" if table != "calling_windows" else "update {0} set days = days",
+            "delete from {0}",
+            "truncate {0}",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), app.transaction():
+                app.execute(sql.SQL(statement).format(name))
 
 
 # Entering ------------------------------------------------------------------------------------------------------------

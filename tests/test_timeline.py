@@ -27,6 +27,11 @@ def lead(agent, organization):
     with tenant_transaction(organization.caller()) as tx:
         for score in (10, 20, 30):
             tx.execute("insert into lead_score_history (lead_id, score) values (%s, %s)", (lead["id"], score))
+        for id_ in ("a", "b"):
+            tx.execute("insert into calls (call_id, lead_id, occurred_at) values (%s, %s, now())", (id_, lead["id"]))
+            tx.execute(
+                "insert into messages (message_id, lead_id, occurred_at) values (%s, %s, now())", (id_, lead["id"])
+            )
         for name in ("a", "b"):
             tx.execute(
                 """
@@ -43,7 +48,13 @@ def test_everything_that_happened_is_there_newest_first(agent, organization, lea
     places = [(item["at"], item["kind"], item["id"]) for item in items]
     assert places == sorted(places, reverse=True)
     assert sorted(item["kind"] for item in items) == sorted(
-        ["audit"] * 4 + ["status"] * 2 + ["score"] * 3 + ["assignment"] * 2 + ["enrollment"] * 2
+        ["audit"] * 4
+        + ["status"] * 2
+        + ["score"] * 3
+        + ["assignment"] * 2
+        + ["enrollment"] * 2
+        + ["call"] * 2
+        + ["message"] * 2
     )
     by_kind = {item["kind"]: item for item in items}  # the oldest of each
     members = {role: str(member.id) for role, member in organization.members.items()}
@@ -52,6 +63,8 @@ def test_everything_that_happened_is_there_newest_first(agent, organization, lea
         "assignment": {"from_user": None, "to_user": members["agent"], "reason": "created with this owner"},
         "score": {"score": 10, "factors": {}},
         "enrollment": {"status": "active", "enrolled_by": members["agent"], "exit_reason": None},
+        "call": {"call_id": "a", "status": None, "cost_usd": None},
+        "message": {"message_id": "a", "text": None},
         "audit": {"change_reason": "called", "user_id": members["agent"]},
     }
     for kind, expected in told.items():
@@ -59,7 +72,7 @@ def test_everything_that_happened_is_there_newest_first(agent, organization, lea
     assert set(told) == {source.kind for source in SOURCES}
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 5, 12, 13, 14])
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 16, 17, 18])
 def test_pages_of_the_timeline_are_the_timeline(agent, lead, limit):
     whole = of_lead(agent, "timeline", lead).body["items"]
     seen, cursor = [], {}

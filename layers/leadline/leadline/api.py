@@ -35,7 +35,7 @@ from leadline.errors import (
     Unauthorized,
     VersionRequired,
 )
-from leadline.idempotency import Kept, Key
+from leadline.idempotency import IdempotencyKeyRequired, Kept, Key
 from leadline.inputs import Input, code_of
 
 PUBLIC: frozenset[str] = frozenset()
@@ -147,6 +147,7 @@ class Route:
     query: type[Input]
     answers: Any
     headers: frozenset[str]
+    needs_key: bool
     files: Mapping[str, Any]
     csv: bool
     run: Callable[[Call[Any, Any]], Answer]
@@ -167,18 +168,21 @@ class Api:
         query: type[QueryT] = Nothing,
         answers: Any = None,
         headers: frozenset[str] = frozenset(),
+        needs_key: bool = False,
         files: Mapping[str, Any] = NO_FILES,
         csv: bool = False,
     ) -> Callable[[Callable[[Call[BodyT, QueryT]], Answer]], Callable[[Call[BodyT, QueryT]], Answer]]:
         """Declares a route by API Gateway's key for it, as in `GET /leads/{lead_id}`.
 
-        `headers` are those that it takes: IF_MATCH for `version`, IDEMPOTENCY_KEY for `once`. The others are for the
-        API's document: `answers` is the type of a good answer's body, `csv` says that it may be a CSV as well, and
-        `files` are the types, by content-type, of a body that the route reads by itself.
+        `headers` are those that it takes: IF_MATCH for `version`, IDEMPOTENCY_KEY for `once`; one that `needs_key` is
+        not called without the latter. The others are for the API's document: `answers` is the type of a good answer's
+        body, `csv` says that it may be a CSV as well, and `files` are the types, by content-type, of a body that the
+        route reads by itself.
         """
+        taken = headers | IDEMPOTENCY_KEY if needs_key else headers
 
         def declare(run: Callable[[Call[BodyT, QueryT]], Answer]) -> Callable[[Call[BodyT, QueryT]], Answer]:
-            self.routes[key] = Route(roles, body, query, answers, headers, files, csv, run)
+            self.routes[key] = Route(roles, body, query, answers, taken, needs_key, files, csv, run)
             return run
 
         return declare
@@ -211,6 +215,8 @@ class Api:
             caller = _caller(event)
             if caller.role not in route.roles:
                 raise Forbidden
+        if route.needs_key and "idempotency-key" not in event["headers"]:
+            raise IdempotencyKeyRequired
         query = _validated(lambda: route.query.model_validate(event.get("queryStringParameters") or {}))
         body, raw = Nothing(), raw_body(event)
         if route.body is not Nothing:

@@ -13,7 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from leadline.db import Transaction, fetch_one
 from leadline.errors import FieldError, Invalid, NotFound
-from leadline.inputs import Input, TimeZone, Word, code_of
+from leadline.inputs import Input, Prose, TimeZone, Word, code_of
+from leadline.money import MoneyText
 
 # ISO 3166-1 alpha-2: the regions that have a numbering plan, without the three that are no country of the standard, and
 # with the seven where nobody lives.
@@ -49,6 +50,63 @@ class CustomField(Input):
     choices: list[Word] = Field(default_factory=list, max_length=100)
 
 
+Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+def _of_some_length(hours: "ContactHours") -> "ContactHours":
+    if hours.start == hours.end:
+        raise PydanticCustomError("no_length", "Hours that start when they end are none")
+    return hours
+
+
+class ContactHours(Input):
+    """From `start` to before `end` on the called person's clock; when `end` is earlier, into the next day."""
+
+    start: Clock
+    end: Clock
+    weekdays: list[Weekday] = Field(
+        default_factory=lambda: ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], min_length=1, max_length=7
+    )
+
+
+class CallingHours(Input):
+    """When the organization lets people be contacted, within what the law allows; absent, the law alone counts.
+
+    `cap` is the most contacts with a number in 24 rolling hours, calls and texts together.
+    """
+
+    call: Annotated[ContactHours, AfterValidator(_of_some_length)] | None = None
+    sms: Annotated[ContactHours, AfterValidator(_of_some_length)] | None = None
+    cap: int | None = Field(default=None, ge=1, le=100)
+
+
+# What an outcome of a call says of the lead; null says nothing. None leads into dnc: that takes an opt-out.
+OutcomeStatus = Literal["new", "contacted", "qualified", "nurturing", "hot", "cold", "recruited"]
+CALL_OUTCOMES: dict[str, OutcomeStatus | None] = {
+    "recruited": "recruited",
+    "interested": "qualified",
+    "qualified": "qualified",
+    "callback_requested": "contacted",
+    "answered": "contacted",
+    "contacted": "contacted",
+    "not_interested": "cold",
+    "wrong_number": "cold",
+    "opted_out": None,
+    "hung_up": None,
+    "voicemail": None,
+    "no_answer": None,
+    "busy": None,
+    "failed": None,
+    "invalid_number": None,
+    "network_error": None,
+    "canceled": None,
+    "cancelled": None,
+    "never_rang": None,
+    "rejected_by_carrier": None,
+}
+
+
 class Config(Input):
     """Every key there is, with its type and its default."""
 
@@ -61,6 +119,18 @@ class Config(Input):
     ] = Field(default_factory=list[CustomField])
     agents_see_own_leads_only: bool = False
     cooling_off_days: int = Field(default=30, ge=1, le=365)
+    call_outcomes: Annotated[dict[Word, OutcomeStatus | None], Field(max_length=200)] = Field(
+        default_factory=CALL_OUTCOMES.copy
+    )
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "USD"
+    # The ledger tells when the available balance falls below one of these; it has the same default beside the data.
+    budget_alerts: list[MoneyText] = Field(default_factory=lambda: ["100", "20"], max_length=20)
+    calling_hours: CallingHours = Field(default_factory=CallingHours)
+    # What the gate holds on the budget where a request does not say what a contact may cost.
+    call_max_cost: MoneyText = "1.00"
+    sms_max_cost: MoneyText = "0.05"
+    postal_address: Prose | None = None  # stands in every email (CAN-SPAM); without one none is sent
+    phone_opt_out_stops_email: bool = True
 
 
 class NewValue(Input):
@@ -85,6 +155,8 @@ def read(tx: Transaction) -> Config:
     values = {row["config_key"]: row["config_value"] for row in rows if row["config_key"] in Config.model_fields}
     if "custom_fields" in values:
         values["custom_fields"] = [CustomField.model_construct(**field) for field in values["custom_fields"]]
+    if "calling_hours" in values:
+        values["calling_hours"] = CallingHours.model_validate(values["calling_hours"])
     return Config.model_construct(**values)
 
 

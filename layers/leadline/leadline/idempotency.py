@@ -18,6 +18,10 @@ class IdempotencyConflict(Conflict):
     """This Idempotency-Key was used for another content or by another member; use a new key for a new call."""
 
 
+class IdempotencyKeyRequired(Refused):
+    """This call needs an Idempotency-Key, so that a retry is answered and not done again."""
+
+
 class BadIdempotencyKey(Refused):
     """An Idempotency-Key has 1 to 200 printable characters."""
 

@@ -4,11 +4,12 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
 from pydantic_core import PydanticCustomError
 
 LARGEST_OBJECT = 16_384  # bytes of an object that a caller has made, as JSON
@@ -77,6 +78,16 @@ def _time_zone(name: str) -> str:
     return name
 
 
+def _of_these_centuries(time: datetime) -> datetime:
+    if not 1900 <= time.year < 2200:
+        raise PydanticCustomError("bad_time", "Give a time between the years 1900 and 2200")
+    return time
+
+
+def _in_utc(time: datetime) -> datetime:
+    return time.astimezone(UTC)
+
+
 def _as_one_writes_it(name: str) -> str:
     """The same name is the same text: composed characters (NFC), and one space where there are several."""
     return re.sub(r"\s+", " ", unicodedata.normalize("NFC", name))
@@ -87,5 +98,7 @@ Word = Annotated[
 ]
 Name = Annotated[Word, AfterValidator(_as_one_writes_it)]
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), AfterValidator(_without_nul)]
+Moment = Annotated[AwareDatetime, AfterValidator(_of_these_centuries)]  # keeps its offset, and so the person's day
+Instant = Annotated[Moment, AfterValidator(_in_utc)]
 TimeZone = Annotated[Word, AfterValidator(_time_zone)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]

@@ -8,86 +8,24 @@ transaction, written with IF [NOT] EXISTS so that it can be repeated after a kil
 
 import argparse
 import contextlib
-import hashlib
 import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import errors, sql
 
+from leadline.migration_files import Migration, MigrationError, Script, read
+
 OWNER = "leadline_owner"
 LOCK = int.from_bytes(b"Leadline")  # the advisory lock's key, the same in every runner
-ALONE = "-- leadline: no transaction"
-CONCURRENTLY = re.compile(
-    r"(create\s+(unique\s+)?index\s+concurrently\s+if\s+not|drop\s+index\s+concurrently\s+if)\s+exists\s+(?P<index>[\w.]+)",
-    re.I,
-)
-ENDS_TRANSACTION = re.compile(r"^[ \t]*(begin|start +transaction|commit|rollback) *(work|transaction)? *;", re.I | re.M)
 
 logger = logging.getLogger(__name__)
 Connection = psycopg.Connection[tuple[Any, ...]]
-
-
-class MigrationError(Exception):
-    """The migrations, the database or a script refuse; the message is one line for a person."""
-
-
-@dataclass(frozen=True)
-class Script:
-    """One SQL file."""
-
-    file: str
-    text: str
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-    @property
-    def index(self) -> str | None:
-        """The index that a script outside of transactions makes or drops; None for every other script."""
-        if not self.text.startswith(ALONE):
-            return None
-        if match := CONCURRENTLY.match(re.sub(r"--.*", "", self.text).strip()):
-            return match["index"]
-        rule = "outside of a transaction goes one CREATE or DROP INDEX CONCURRENTLY IF [NOT] EXISTS, nothing else"
-        raise MigrationError(f"{self.file}: {rule}")
-
-
-@dataclass(frozen=True)
-class Migration:
-    """A pair of scripts: what applies a change and what reverts it."""
-
-    name: str  # "001_foundation"
-    up: Script
-    down: Script
-
-
-def read(directory: Path) -> list[Migration]:
-    """The migrations of a folder: numbered 001, 002, ... without a gap, each with its way back."""
-    scripts = {path.stem: Script(path.name, path.read_bytes().decode()) for path in sorted(directory.glob("*.sql"))}
-    names = [stem for stem in scripts if not stem.endswith("_down")]
-    if not names:
-        raise MigrationError(f"no migrations in {directory}")
-    for number, name in enumerate(names, start=1):
-        if not re.fullmatch(rf"{number:03}_[a-z0-9_]+", name):
-            raise MigrationError(f"{name}.sql stands where {number:03}_name.sql belongs: a gap, a double or a bad name")
-        if f"{name}_down" not in scripts:
-            raise MigrationError(f"{name}.sql has no {name}_down.sql")
-    for stem, script in scripts.items():
-        if stem.removesuffix("_down") not in scripts:
-            raise MigrationError(f"{script.file} reverts nothing: there is no {stem.removesuffix('_down')}.sql")
-        if ending := ENDS_TRANSACTION.search(script.text):
-            line = script.text.count("\n", 0, ending.start()) + 1
-            raise MigrationError(f"{script.file}, line {line}: the transaction is the runner's to begin and end")
-    return [Migration(name, scripts[name], scripts[f"{name}_down"]) for name in names]
 
 
 def up(dsn: str, directory: Path, adopt: int | None = None) -> list[str]:
@@ -317,27 +255,53 @@ def _adopt(conn: Connection, migrations: Sequence[Migration]) -> None:
 def _refuse_to_lose_rows(conn: Connection, steps: Sequence[Migration]) -> None:
     """Refuse if down scripts remove a table that holds rows, or a column of one; call it inside a transaction.
 
-    Until that ends it keeps the tables locked, so that no row comes between this look and the drop.
+    Rows are not lost that the up scripts would put back as they are. Until the transaction ends the tables stay locked,
+    so that no row comes between this look and the drop.
     """
     before = _columns(conn)
     with conn.transaction(force_rollback=True):
         for migration in steps:
             _try_down(conn, migration)
         gone = before.keys() - _columns(conn).keys()
-    touched = {table for table, _ in gone}
-    # A partition's rows are its parent's: it is named only where it goes alone.
-    names = sorted({name for name, parent in map(before.__getitem__, gone) if parent not in touched})
+        touched = {table for table, _ in gone}
+        # A partition's rows are its parent's: it is named only where it goes alone.
+        names = sorted({name for name, parent in map(before.__getitem__, gone) if parent not in touched})
+        seeded = _seeded(conn, steps, names)
     for name in names:
         conn.execute(sql.SQL("lock table {} in access exclusive mode").format(_identifier(name)))
     filled: list[str] = []
     with conn.transaction(force_rollback=True):
         for name in names:
-            # FORCE hides rows from the owner too.
-            conn.execute(sql.SQL("alter table {} no force row level security").format(_identifier(name)))
-            if conn.execute(sql.SQL("select from {} limit 1").format(_identifier(name))).fetchone() is not None:
+            _show_all_rows(conn, name)
+            some = conn.execute(sql.SQL("select from {} limit 1").format(_identifier(name))).fetchone()
+            if some is not None and (name not in seeded or _digest(conn, name) != seeded[name]):
                 filled.append(name)
     if filled:
         raise MigrationError(f"going down would destroy rows of {', '.join(filled)}; --destroy-data allows it")
+
+
+def _seeded(conn: Connection, steps: Sequence[Migration], names: Sequence[str]) -> dict[str, str]:
+    """A digest of what the up scripts by themselves put into tables that are gone; nothing where one does not run."""
+    dropped = [name for name in names if not _value(conn, "select to_regclass(%s)", name)]
+    with contextlib.suppress(MigrationError), conn.transaction(force_rollback=True):
+        for migration in reversed(steps):
+            if not migration.up.index:  # CONCURRENTLY goes outside of a transaction only, and writes no row
+                _execute(conn, migration.up)
+        made = [name for name in dropped if _value(conn, "select to_regclass(%s)", name)]
+        for name in made:
+            _show_all_rows(conn, name)
+        return {name: _digest(conn, name) for name in made}
+    return {}
+
+
+def _show_all_rows(conn: Connection, name: str) -> None:
+    """FORCE hides rows from the owner too."""
+    conn.execute(sql.SQL("alter table {} no force row level security").format(_identifier(name)))
+
+
+def _digest(conn: Connection, name: str) -> str:
+    query = sql.SQL("select coalesce(md5(string_agg(t::text, ' ' order by t::text)), '') from {} as t")
+    return _value(conn, query.format(_identifier(name)))
 
 
 def _columns(conn: Connection) -> dict[tuple[int, int], tuple[str, int | None]]:
@@ -359,7 +323,7 @@ def _identifier(name: str) -> sql.Identifier:
     return sql.Identifier(*name.split(".", 1))
 
 
-def _value(conn: Connection, query: LiteralString, *parameters: object) -> Any:
+def _value(conn: Connection, query: LiteralString | sql.Composed, *parameters: object) -> Any:
     row = conn.execute(query, parameters).fetchone()
     return row[0] if row else None
 

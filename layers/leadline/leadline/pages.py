@@ -39,6 +39,15 @@ class Page(Generic[Item]):
     next_cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One page of an export as it goes out, and the address of the next."""
+
+    text: str
+    content_type: str
+    next_page: str | None
+
+
 def cut(rows: list[Item], limit: int, order: str, key: Callable[[Item], tuple[Any, ...]]) -> Page[Item]:
     """A page of `limit` from rows of which one more was read, to know whether there is a next page.
 

@@ -22,6 +22,16 @@ def lift_queue_url() -> str:
     return os.environ["LIFT_QUEUE_URL"]
 
 
+def call_dead_letters_url() -> str:
+    """The queue of the call system's messages that can never be done."""
+    return os.environ["CALL_EVENTS_DLQ_URL"]
+
+
+def hold_expiry_queue_url() -> str:
+    """The queue of holds that have expired."""
+    return os.environ["HOLD_EXPIRY_QUEUE_URL"]
+
+
 @dataclass(frozen=True)
 class AwsCredentials:
     """What Lambda puts into the environment of every function."""
@@ -40,3 +50,13 @@ def aws_credentials() -> AwsCredentials:
         os.environ["AWS_SECRET_ACCESS_KEY"],
         os.environ.get("AWS_SESSION_TOKEN"),
     )
+
+
+def evidence_key() -> str:
+    """The key under which the evidence of consents is encrypted; it is nowhere in the database."""
+    return os.environ["LEADLINE_EVIDENCE_KEY"]
+
+
+def takes_request_clock() -> bool:
+    """Whether a request may say what time it is: on the local suite, never where people are called."""
+    return os.environ.get("LEADLINE_REQUEST_CLOCK") == "1"

@@ -11,11 +11,11 @@ from psycopg import Cursor, sql
 from psycopg.rows import DictRow
 from pydantic import Field
 
-from leadline import config, phone
+from leadline import budget, config, phone
 from leadline.db import Transaction
-from leadline.dnc.entries import BY_A_PERSON, ENTRY_COLUMNS, Entry, Instant, Moment, Reason
+from leadline.dnc.entries import BY_A_PERSON, ENTRY_COLUMNS, Entry, Reason
 from leadline.errors import Refused
-from leadline.inputs import Input, Prose, Word
+from leadline.inputs import Input, Instant, Moment, Prose, Word
 
 Channel = Literal["call", "sms", "email", "web", "mail", "other"]
 
@@ -99,7 +99,6 @@ def addition(new: NewEntry, decided: config.Config, now: datetime) -> Addition:
         raise NotYetHappened(field="occurred_at")
     if expires_at is None and new.reason == "cooling_off":
         expires_at = now + timedelta(days=decided.cooling_off_days)
-    doubted = new.reason == "ai_detected" and new.confidence is not None and new.confidence < REVIEWED_BELOW
     return Addition(
         phone_number=phone.normalise(new.phone_number, decided.default_region),
         reason=new.reason,
@@ -111,8 +110,32 @@ def addition(new: NewEntry, decided: config.Config, now: datetime) -> Addition:
         occurred_at=occurred_at.astimezone(UTC),
         due_on=due_on(occurred_at, ZoneInfo(decided.time_zone)),
         confidence=new.confidence,
-        verdict="uncertain" if doubted else "certain",
+        verdict=_verdict(new.reason, new.confidence),
     )
+
+
+def detected(
+    phone_number: str, *, source: str, channel: Channel, words: str | None, confidence: float | None, at: datetime
+) -> Addition:
+    """An opt-out that a machine has heard or read, of a number in E.164."""
+    return Addition(
+        phone_number=phone_number,
+        reason="ai_detected",
+        source=source,
+        detected_phrase=words,
+        notes=None,
+        expires_at=None,
+        channel=channel,
+        occurred_at=at,
+        due_on=due_on(at),
+        confidence=confidence,
+        verdict=_verdict("ai_detected", confidence),
+    )
+
+
+def _verdict(reason: str, confidence: float | None) -> str:
+    doubted = reason == "ai_detected" and confidence is not None and confidence < REVIEWED_BELOW
+    return "uncertain" if doubted else "certain"
 
 
 def lock_number(tx: Transaction, phone_number: str) -> None:
@@ -178,9 +201,9 @@ def write(tx: Transaction, additions: Sequence[Addition], answer: sql.Composable
 
 
 def _stop_contact(tx: Transaction, numbers: dict[str, list[str]]) -> None:
-    """All that an entry ends beside calls to its leads, which a trigger has stopped: their enrollments.
+    """All that an entry ends beside calls to its leads, which a trigger has stopped: enrollments, and money held.
 
-    Those of deleted leads too, which may be restored after the entry has ended.
+    Enrollments of deleted leads too, which may be restored after the entry has ended.
     """
     tx.execute(
         """
@@ -195,6 +218,7 @@ def _stop_contact(tx: Transaction, numbers: dict[str, list[str]]) -> None:
         """,
         numbers,
     )
+    budget.release_numbers(tx, numbers["phone_numbers"])
 
 
 # xmax is 0 in a row that was inserted, and not in one that a conflict has updated.

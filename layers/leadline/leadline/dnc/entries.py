@@ -2,20 +2,20 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
 from psycopg import Cursor, sql
 from psycopg.rows import kwargs_row
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError, to_json
 
 from leadline import sheets
 from leadline.db import Transaction
 from leadline.inputs import Input, Word
-from leadline.pages import Page, PageQuery, cut, instant, position
+from leadline.pages import Export, Page, PageQuery, cut, instant, position
 
 Reason = Literal["lead_requested", "legal_requirement", "complaint", "admin_added", "cooling_off", "ai_detected"]
 REASONS = frozenset({"lead_requested", "legal_requirement", "complaint", "admin_added", "cooling_off", "ai_detected"})
@@ -28,24 +28,10 @@ CSV_COLUMNS = (
 )
 
 
-def _of_these_centuries(time: datetime) -> datetime:
-    if not 1900 <= time.year < 2200:
-        raise PydanticCustomError("bad_time", "Give a time between the years 1900 and 2200")
-    return time
-
-
-def _in_utc(time: datetime) -> datetime:
-    return time.astimezone(UTC)
-
-
 def _reasons(listed: str) -> str:
     if not set(listed.split(",")) <= REASONS:
         raise PydanticCustomError("literal_error", "Give reasons of an entry, separated by commas")
     return listed
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_of_these_centuries)]  # keeps its offset, and so the person's day
-Instant = Annotated[Moment, AfterValidator(_in_utc)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +66,6 @@ class ExportQuery(_Filters):
     """The query string of the export."""
 
     cursor: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """One page of the export, and the address of the next."""
-
-    text: str
-    content_type: str
-    next_page: str | None
 
 
 ENTRY_COLUMNS = sql.SQL(

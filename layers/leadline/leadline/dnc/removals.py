@@ -9,9 +9,9 @@ from pydantic import Field
 
 from leadline.db import Transaction
 from leadline.dnc.additions import lock_number, lock_numbers
-from leadline.dnc.entries import BY_A_PERSON, ENTRY_COLUMNS, Entry, Instant, entries
+from leadline.dnc.entries import BY_A_PERSON, ENTRY_COLUMNS, Entry, entries
 from leadline.errors import NotFound, Refused
-from leadline.inputs import Input, Prose, Word
+from leadline.inputs import Input, Instant, Prose, Word
 
 HANDED_OVER_AT_ONCE = 500  # entries: as many as are locked number by number
 

@@ -16,9 +16,10 @@ from leadline.leads.changes import (
 )
 from leadline.leads.history import AuditEntry, StatusChange, TimelineItem, audit, status_history, timeline
 from leadline.leads.listing import CountedPage, LeadQuery, page
-from leadline.leads.shapes import CreateQuery, Lead, LeadChange, NewLead, Status
+from leadline.leads.shapes import SEEN, CreateQuery, Lead, LeadChange, NewLead, Status
 
 __all__ = [
+    "SEEN",
     "AuditEntry",
     "BadTag",
     "CountedPage",

@@ -74,11 +74,18 @@ SOURCES = [
         "audit", "lead_audit_log", "changed_at", ("field_name", "old_value", "new_value", "user_id", "change_reason")
     ),
     Source(
+        "call",
+        "calls",
+        "occurred_at",
+        ("call_id", "direction", "voice", "status", "outcome", "duration_seconds", "cost_usd", "recording_url"),
+    ),
+    Source(
         "enrollment",
         "lead_sequence_enrollments",
         "enrolled_at",
         ("sequence_id", "status", "enrolled_by", "completed_at", "pause_reason", "exit_reason"),
     ),
+    Source("message", "messages", "occurred_at", ("message_id", "channel", "direction", "text", "status", "status_at")),
     Source("score", "lead_score_history", "calculated_at", ("score", "factors")),
     Source(
         "status",

@@ -4,20 +4,20 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Literal, LiteralString
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from psycopg import sql
 from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
 from leadline import config
 from leadline.db import Transaction
 from leadline.inputs import Name, Word
 from leadline.leads.shapes import LEAD_COLUMNS, SEEN, Lead, Status, Tags, cursor
 from leadline.pages import KeyPart, Page, PageQuery, cut, instant, position
+from leadline.periods import Instant, as_instants, has_days
 
 COUNT_CAP = 10_000
 
@@ -29,29 +29,11 @@ def _separated(text: object) -> object:
     return text.split(",") if isinstance(text, str) else text
 
 
-def _instant(text: object) -> object:
-    """A bare date stays one: which instants it means is for the organization's time zone to say."""
-    try:
-        if not isinstance(text, str) or not re.match(r"(19|2\d)\d\d-", text):
-            raise ValueError
-        if len(text) == len("2024-01-31"):
-            return date.fromisoformat(text)
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError
-    except ValueError:
-        raise PydanticCustomError(
-            "bad_instant", "Give a date, or an instant with its offset, as in 2024-01-31T09:00:00Z (+ is written %2B)"
-        ) from None
-    return moment.astimezone(UTC)
-
-
 Statuses = Annotated[list[Status], BeforeValidator(_separated)]
 Words = Annotated[list[Word], Field(max_length=100), BeforeValidator(_separated)]
 Ids = Annotated[list[UUID], Field(max_length=100), BeforeValidator(_separated)]
 SeveralTags = Annotated[Tags, BeforeValidator(_separated)]
 Score = Annotated[int, Field(ge=0, le=100)]
-Instant = Annotated[datetime | date, BeforeValidator(_instant)]
 
 
 class LeadQuery(PageQuery):
@@ -189,16 +171,7 @@ def _values(given: dict[str, Any], zone: ZoneInfo | None) -> dict[str, Any]:
     values = given | {name: given[name][0] for name in SEVERAL if len(given.get(name, ())) == 1}
     if "name" in values:
         values["name"] = re.sub(r"([\\%_])", r"\\\1", values["name"])
-    for name, value in given.items():
-        if _is_day(value):
-            day = value + timedelta(days=1) if name.endswith("_to") else value
-            start = datetime.combine(day, time.min, zone).astimezone(UTC)
-            values[name] = start - timedelta(microseconds=1) if name.endswith("_to") else start
-    return values
-
-
-def _is_day(value: object) -> bool:
-    return isinstance(value, date) and not isinstance(value, datetime)
+    return as_instants(values, zone)
 
 
 # Query --------------------------------------------------------------------------------------------------------------
@@ -237,7 +210,7 @@ def page(tx: Transaction, query: LeadQuery) -> Page[Lead]:
     filters = hashlib.sha256(repr(sorted(given.items())).encode()).hexdigest()[:16]
     name = f"leads {query.sort} {filters}"
     after = position(query.cursor, name, order.parts)
-    zone = ZoneInfo(config.read(tx).time_zone) if any(map(_is_day, given.values())) else None
+    zone = ZoneInfo(config.read(tx).time_zone) if has_days(given) else None
     values = {"limit": query.limit, "cap": COUNT_CAP, **_values(given, zone)}
     values |= {f"after_{place}": part for place, part in enumerate(after)}
     found = cursor(tx).execute(page_of(given, order, goes_on=query.cursor is not None), values)

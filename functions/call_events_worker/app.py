@@ -1,0 +1,26 @@
+"""From the queue: what the call system tells of calls and texts."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from leadline import calls, events, settings
+from leadline.db import Caller, tenant_transaction
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """One transaction for all messages of an organization; what can never be done is a dead letter with its reason."""
+    del context
+    return events.together(
+        event,
+        read=lambda body: calls.read(body, datetime.now(UTC)),
+        group=calls.organization,
+        run=take,
+        dead_letters=settings.call_dead_letters_url(),
+    )
+
+
+def take(messages: list[calls.Message]) -> None:
+    """The messages are of one organization; who is no tenant's organization does not get in."""
+    tenant_id, organization_id = calls.organization(messages[0])
+    with tenant_transaction(Caller(tenant_id, organization_id, trigger_type="call")) as tx:
+        calls.take(tx, messages, datetime.now(UTC))

@@ -1,0 +1,33 @@
+"""What calls cost: booked when they are completed, and given back when they came to nothing."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from uuid import UUID
+
+from leadline import budget
+from leadline.calls.folding import CallState
+from leadline.db import Transaction
+from leadline.domain_events import NewEvent
+
+
+def book(tx: Transaction, calls: Sequence[CallState]) -> list[NewEvent]:
+    """Books each call once, whatever comes again, and answers what a person should see.
+
+    A call of which a failure was reported costs nothing, be it completed before or after: the ledger undoes a call once
+    and for all, so that no order of arrival makes a difference.
+    """
+    failed = [call for call in calls if call.failed]
+    costs = [
+        budget.CallCost(call.call_id, call.cost_usd or Decimal(0), call.cost_as_sent or "", call.hold_id)
+        for call in calls
+        if call.reached_at is not None and call.cost_usd is not None and not call.failed
+    ]
+    if failed:
+        budget.cancel_calls(tx, [budget.CallCancelled(call.call_id, call.hold_id) for call in failed])
+    booked = budget.book_calls(tx, costs) if costs else []
+    holds: dict[str, UUID | None] = {call.call_id: call.hold_id for call in calls}
+    return [
+        NewEvent("unknown_hold", one.call_id, one.call_id, {"hold_id": str(holds[one.call_id])})
+        for one in booked
+        if one.outcome == "unknown_hold"
+    ]
