@@ -88,13 +88,12 @@ def poison(organization, kind) -> object:
         "bad_money": message | {"call": {**message["call"], "cost_usd": 1}},
         "too_far_ahead": message | {"occurred_at": (datetime.now(UTC) + timedelta(minutes=6)).isoformat()},
         "not_the_tenants_organization": message | {"tenant_id": str(uuid.uuid4())},
-        "bad_phone": message | {"call": {"id": "poison", "to": "anonymous"}, "opt_out": {"phrase": "stop"}},
     }[kind]
 
 
 KINDS = [
     *("malformed_json", "unknown_type", "malformed", "bad_money", "too_far_ahead"),
-    *("not_the_tenants_organization", "bad_phone"),
+    "not_the_tenants_organization",
 ]
 
 

@@ -125,9 +125,12 @@ def call_row(organization, connect):
             conn.execute("select enter_context(%s, %s)", [organization.tenant_id, organization.organization_id])
             conn.execute(
                 """
-                insert into calls (call_id, phone_number, occurred_at, status, decision_id, direction, rang, outcome)
+                insert into calls (
+                    call_id, phone_number, occurred_at, placed_at, status, decision_id, direction, rang, outcome
+                )
                 values (
-                    %(call_id)s, %(number)s, %(at)s, 'started', %(decision_id)s, %(direction)s, %(rang)s, %(outcome)s
+                    %(call_id)s, %(number)s, %(at)s, %(at)s, 'started', %(decision_id)s, %(direction)s, %(rang)s,
+                    %(outcome)s
                 )
                 """,
                 row | {"call_id": f"call {next(_keys)}", "number": number, "at": at},

@@ -16,6 +16,8 @@ def book(tx: Transaction, calls: Sequence[CallState]) -> list[NewEvent]:
     A call of which a failure was reported costs nothing, be it completed before or after: the ledger undoes a call once
     and for all, so that no order of arrival makes a difference.
     """
+    # In the order in which they ended: where money runs short it matters which comes first.
+    calls = sorted(calls, key=lambda call: (call.reached_at or call.placed_at, call.call_id))
     failed = [call for call in calls if call.failed]
     costs = [
         budget.CallCost(call.call_id, call.cost_usd or Decimal(0), call.cost_as_sent or "", call.hold_id)

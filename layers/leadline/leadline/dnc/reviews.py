@@ -117,7 +117,15 @@ def review(tx: Transaction, event_id: UUID, decision: Decision) -> Review:
     )
     if rejected:
         _take_back(tx, [number, *opt_out["resting_on_it"]])
-    listed = tx.execute("select is_on_dnc_list(%(number)s, current_org_id()) as listed", {"number": number})
+    listed = tx.execute(
+        """
+        select case
+            when %(number)s ~ '^[+][0-9]+$' then is_on_dnc_list(%(number)s, current_org_id())
+            else false -- an email address, which no entry has
+        end as listed
+        """,
+        {"number": number},
+    )
     row = kept.fetchone()
     if row is None:
         raise AlreadyReviewed
