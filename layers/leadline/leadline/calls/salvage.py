@@ -27,8 +27,11 @@ def opt_out_in(body: str, now: datetime) -> Message | None:
         return None
     if not isinstance(sent, dict):
         return None
-    wanted = _wanted(cast("dict[str, Any]", sent), f"opt-out {sha256(body.encode()).hexdigest()[:32]}", now)
+    own_id = f"opt-out {sha256(body.encode()).hexdigest()[:32]}"
+    wanted = _wanted(cast("dict[str, Any]", sent), own_id)
     for _ in range(MOST_ROUNDS):
+        wanted.setdefault("occurred_at", now)
+        wanted["message" if "message" in wanted else "call"].setdefault("id", own_id)
         try:
             message = adapter().validate_json(to_json(wanted))
         except ValidationError as refused:
@@ -44,20 +47,18 @@ def opt_out_in(body: str, now: datetime) -> Message | None:
     return None
 
 
-def _wanted(sent: dict[str, Any], own_id: str, now: datetime) -> dict[str, Any]:
+def _wanted(sent: dict[str, Any], own_id: str) -> dict[str, Any]:
     """Of a message as it was sent, what bears on an opt-out."""
-    told = {name: sent[name] for name in ("tenant_id", "organization_id") if name in sent}
-    told |= {"id": own_id, "occurred_at": sent.get("occurred_at", now)}
+    told = _named(sent, ("tenant_id", "organization_id", "occurred_at")) | {"id": own_id}
     if (asked := sent.get("opt_out")) is not None and asked is not False:
         told["opt_out"] = asked if isinstance(asked, dict) else {}
     call = _named(sent.get("call"), OF_A_CALL)
     if sent.get("type") == "message.received":
-        message = {"id": own_id} | _named(sent.get("message"), OF_A_TEXT)
-        return told | {"type": "message.received", "message": message, "call": call}
+        return told | {"type": "message.received", "message": _named(sent.get("message"), OF_A_TEXT), "call": call}
     outcome = _named(sent.get("call"), ("outcome",)).get("outcome")
     if isinstance(outcome, str) and outcome.lower() in OPT_OUTS:
         call["outcome"] = outcome
-    return told | {"type": "call.analyzed", "call": {"id": own_id} | call}
+    return told | {"type": "call.analyzed", "call": call}
 
 
 def _named(part: Any, names: tuple[str, ...]) -> dict[str, Any]:
