@@ -159,6 +159,18 @@ def test_a_database_that_has_no_time_is_not_asked_for_every_message(organization
     assert (asked, letters) == ([10, 1, 1, 1], [])
 
 
+def test_a_message_whose_opt_out_cannot_be_kept_now_comes_again_and_is_not_buried(organization, letters, monkeypatch):
+    message = call(organization, "completed", to=number(1), cost_usd=1, opt_out={"phrase": "stop"})
+
+    def busy(*_):
+        raise Busy
+
+    with monkeypatch.context() as patch:
+        patch.setattr("leadline.calls.take", busy)
+        assert (deliver(message), letters) == (1, [])
+    assert (deliver(message), reasons(letters)) == (0, ["bad_money"])
+
+
 def test_a_dead_letter_that_cannot_be_sent_comes_again(organization, connect, monkeypatch, logged):
     def unsent(*_):
         raise ConnectionError("of a number: +14155550100")
