@@ -349,6 +349,7 @@ begin
         from unnest(entries)
         cross join unnest(thresholds) as passed (threshold)
         where balance_before >= threshold::numeric and balance_after < threshold::numeric
+            and to_account <> 'overage' -- who pays what is owed had nothing before
         on conflict (organization_id, type, occurrence) do nothing;
     end if;
     if has_overage then
@@ -377,11 +378,23 @@ declare
     organization constant uuid := current_org_id();
     member constant uuid := current_user_id();
     lowest numeric := available;
+    place integer := 0;
     entry budget_transactions;
     touched text [] := array['available'];
-    has_overage boolean := false;
+    something_comes_in boolean := false;
+    borrowed numeric := 0;
+    owed numeric;
 begin
-    for place in 1 .. cardinality(entries) loop
+    loop
+        place := place + 1;
+        if place > cardinality(entries) then
+            -- What has come in pays what is owed before anything else: where money is available, nothing is owed.
+            exit when not something_comes_in;
+            something_comes_in := false;
+            select least(borrowed - a.balance, available) into owed from budget_accounts as a where a.account = 'overage';
+            exit when owed = 0;
+            entries := array_append(entries, budget_entry('settle', 'available', 'overage', owed));
+        end if;
         entry := entries[place];
         entry.tenant_id := tenant;
         entry.organization_id := organization;
@@ -393,6 +406,7 @@ begin
         entry.balance_before := available;
         if entry.to_account = 'available' then
             available := available + entry.amount;
+            something_comes_in := true;
         elsif entry.from_account = 'available' then
             available := available - entry.amount;
             lowest := least(lowest, available);
@@ -405,7 +419,9 @@ begin
         if entry.from_account <> all (touched) then
             touched := array_append(touched, entry.from_account);
         end if;
-        has_overage := has_overage or entry.from_account = 'overage';
+        if entry.from_account = 'overage' then
+            borrowed := borrowed + entry.amount;
+        end if;
     end loop;
     insert into budget_transactions select * from unnest(entries);
     update budget_accounts as a
@@ -415,7 +431,7 @@ begin
         ),
         last_sequence = case a.account when 'available' then last_sequence + cardinality(entries) else 0 end
     where a.account = any (touched);
-    perform alert_of_budget(entries, lowest, has_overage);
+    perform alert_of_budget(entries, lowest, borrowed > 0);
     if exists (select from budget_caps) then
         update budget_caps as cap
         set spent = spending.spent + case cap.month when budget_month(moment) then cap.spent else 0 end,
@@ -427,23 +443,7 @@ begin
 end
 $$;
 comment on function post_budget(budget_transactions [], numeric, bigint) is
-    'Posts transactions in their order and moves the balances, and answers them as posted: the one place that does. The caller has called lock_available, and hands over what it then read.';
-
-create function repay_overage(incoming numeric) returns budget_transactions []
-language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
-as $$
-declare
-    owed numeric;
-begin
-    select -balance into owed from budget_accounts where account = 'overage';
-    if owed > 0 then
-        return array[budget_entry('settle', 'available', 'overage', least(owed, incoming))];
-    end if;
-    return '{}';
-end
-$$;
-comment on function repay_overage(numeric) is
-    'What is paid of the overage, where there is any, from money that comes in. lock_available must have been called.';
+    'Posts transactions in their order and moves the balances, and answers them as posted: the one place that does. Where they bring something in, a last one pays what is owed. The caller has called lock_available, and hands over what it then read.';
 
 create function acting_person() returns uuid
 language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
@@ -508,7 +508,6 @@ declare
     spender constant uuid := case kind when 'debit' then coalesce(for_user, acting_person()) else for_user end;
     available numeric;
     last_sequence bigint;
-    repaid budget_transactions [] := '{}';
     entry budget_transactions;
     posted budget_transactions [];
 begin
@@ -524,9 +523,6 @@ begin
     then
         return;
     end if;
-    if kind in ('credit', 'adjustment up') then
-        repaid := repay_overage(book_budget.amount);
-    end if;
     entry := budget_entry(
         split_part(kind, ' ', 1),
         case kind when 'credit' then 'funding' when 'adjustment up' then 'adjustment' else 'available' end,
@@ -537,7 +533,7 @@ begin
         book_budget.amount, spender, book_budget.reference_type, book_budget.reference_id,
         description => book_budget.description, metadata => book_budget.metadata, idempotency_key => key
     );
-    posted := post_budget(array_prepend(entry, repaid), available, last_sequence);
+    posted := post_budget(array[entry], available, last_sequence);
     return next posted[1];
 end
 $$;
@@ -571,11 +567,11 @@ begin
     wanted := coalesce(refund_budget.amount, refundable);
     if refundable > 0 and wanted <= refundable then
         posted := post_budget(
-            budget_entry(
+            array[budget_entry(
                 'refund', original.to_account, 'available', wanted, original.user_id, original.reference_type,
                 original.reference_id, refund_of => refunded, description => refund_budget.description,
                 metadata => refund_budget.metadata, idempotency_key => key
-            ) || repay_overage(wanted),
+            )],
             available, last_sequence
         );
         return next posted[1];
@@ -871,7 +867,6 @@ declare
     last_sequence bigint;
     fresh text [];
     entries budget_transactions [];
-    incoming numeric;
 begin
     perform lock_available();
     with cancelled as (
@@ -893,9 +888,8 @@ begin
                 'refund', to_account, 'available', amount, user_id, reference_type, reference_id, refund_of => id
             )
             order by sequence
-        ),
-        sum(amount)
-    into entries, incoming
+        )
+    into entries
     from (
         select
             booked.id, booked.sequence, booked.to_account, booked.user_id, booked.reference_type, booked.reference_id,
@@ -907,7 +901,7 @@ begin
     ) as left_over
     where amount > 0;
     if entries is not null then
-        perform post_budget(entries || repay_overage(incoming), available, last_sequence);
+        perform post_budget(entries, available, last_sequence);
     end if;
     return query
     select call, coalesce(sum(entry.amount), 0)
@@ -994,6 +988,11 @@ begin atomic
     having coalesce(sum(amount) filter (where state = 'held'), 0)
         <> coalesce((select balance from budget_accounts where account = 'held'), 0)
     union all
+    select 'overage', 'overage', 0, -owed.balance
+    from budget_accounts as owed
+    join budget_accounts as free on free.account = 'available'
+    where owed.account = 'overage' and owed.balance < 0 and free.balance > 0
+    union all
     select 'sequence', id::text, expected_sequence, sequence from chain where sequence <> expected_sequence
     union all
     select 'chain', id::text, balance_left, balance_before from chain where balance_before <> balance_left
@@ -1033,7 +1032,7 @@ begin atomic
     where cap.month = budget_month(now()) and cap.spent <> coalesce(spending.spent, 0);
 end;
 comment on function ledger_mismatches() is
-    'Proves the ledger from its transactions: every balance is their sum, what is held is the sum of the holds, each transaction begins with the balance that the one before it left, settlements, calls and refunds agree, and so does what counts against caps. Answers what does not; a healthy ledger, nothing.';
+    'Proves the ledger from its transactions: every balance is their sum, what is held is the sum of the holds, each transaction begins with the balance that the one before it left, nothing is owed while something is available, settlements, calls and refunds agree, and so does what counts against caps. Answers what does not; a healthy ledger, nothing.';
 
 grant execute on function
     lock_budget(),

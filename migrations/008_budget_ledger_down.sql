@@ -18,7 +18,6 @@ drop function book_budget(text, numeric, uuid, text, text, text, jsonb, text);
 drop function lock_budget();
 drop function cap_rooms();
 drop function acting_person();
-drop function repay_overage(numeric);
 drop function post_budget(budget_transactions [], numeric, bigint);
 drop function alert_of_budget(budget_transactions [], numeric, boolean);
 drop function money_text(numeric);

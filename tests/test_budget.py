@@ -391,6 +391,46 @@ def test_an_adjustment_up_and_a_refund_pay_what_is_owed_too(ledger):
     assert ledger.balances() == ("1.00", "0.00", "0.00")
 
 
+END = {
+    "released": lambda ledger, hold: ledger.do(budget.release, hold),
+    "expired": lambda ledger, hold: ledger.do(budget.expire, [hold]),
+    "its number listed": lambda ledger, _: ledger.do(budget.release_numbers, [NUMBER]),
+    "settled for less": lambda ledger, hold: settle(ledger, hold, "1"),
+    "booked for less": lambda ledger, hold: ledger.book(("call-1", "1", hold)),
+    "booked for nothing": lambda ledger, hold: ledger.book(("call-1", "0", hold)),
+    "cancelled": lambda ledger, hold: cancel(ledger, ("call-1", hold)),
+}
+
+
+@pytest.mark.parametrize("end", END)
+def test_what_comes_back_of_a_hold_pays_what_is_owed(ledger, end):
+    ledger.credit("5")
+    hold = ledger.hold("5", phone_number=NUMBER, expires_at=datetime.now(UTC))
+    owe(ledger, "3")
+    END[end](ledger, hold)
+    assert ledger.balances() == ("1.00" if "less" in end else "2.00", "0.00", "0.00")
+    assert ledger.transactions()[-1] == ("settle", "available", "overage", "3.00")
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_calls_leave_the_same_balances_in_either_order(ledger, together, order):
+    ledger.credit("5")
+    hold = ledger.hold("5")
+    calls = [("call-1", "2", hold), ("call-2", "3.5")][::order]
+    for batch in [calls] if together else [[one] for one in calls]:
+        ledger.book(*batch)
+    assert ledger.balances() == ("0.00", "0.00", "0.50")
+    assert ledger.state(hold) == "settled"
+
+
+def test_paying_what_is_owed_is_no_fall_of_the_balance(ledger):
+    owe(ledger, "150")
+    ledger.credit("200")
+    assert ledger.balances() == ("50.00", "0.00", "0.00")
+    assert events(ledger, "budget_below") == []
+
+
 # Calls ----------------------------------------------------------------------------------------------------------------
 
 
@@ -671,6 +711,7 @@ def test_an_event_of_one_occurrence_is_kept_once(ledger):
         ("update budget_transactions set balance_before = 1, balance_after = 6 where sequence = 5", "chain"),
         ("update budget_holds set settled_amount = 9 where settled_amount is not null", "settlement"),
         ("update budget_calls set cost = 9", "call"),
+        ("update budget_accounts set balance = -1 where account = 'overage'", "overage"),
         ("update budget_caps set spent = 9", "cap"),
         (
             "update budget_transactions set amount = 0.5 where id in (select refund_of from budget_transactions"

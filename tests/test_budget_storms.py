@@ -425,7 +425,7 @@ class Model(RuleBasedStateMachine):
 
     def give_back(self, hold: UUID, state: str) -> None:
         self.holds[hold]["state"] = state
-        self.available += self.holds[hold]["amount"]
+        self.come_in(self.holds[hold]["amount"])
 
     @precondition(lambda self: self.holds)
     @rule(data=st.data())
@@ -507,6 +507,7 @@ class Model(RuleBasedStateMachine):
         found = self.ledger.do(lambda tx: budget.balances(budget.lock_available(tx)))
         held = sum((one["amount"] for one in self.holds.values() if one["state"] == "held"), Decimal(0))
         assert (found.available, found.held, found.overage) == (self.available, held, self.owed)
+        assert not (found.available and found.overage)
 
     def teardown(self) -> None:
         assert self.ledger.mismatches() == []
