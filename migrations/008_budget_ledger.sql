@@ -715,6 +715,41 @@ comment on function expire_holds(uuid []) is 'Gives back what is held by those o
 
 -- Calls -----------------------------------------------------------------------------------------------------------------
 
+create function call_refunds(calls text [], moved boolean) returns budget_transactions []
+language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
+    return array(
+        select
+            budget_entry(
+                'refund', (booked).to_account, 'available', left_over.amount, (booked).user_id, (booked).reference_type,
+                call, call_id => case when moved then call end, refund_of => (booked).id,
+                description => case when moved then 'the call''s hold pays' end
+            )
+        from (
+            select reference_id as call, t as booked from budget_transactions as t
+            where reference_type in ('call', 'sms', 'email') and reference_id = any (calls)
+                and t.call_id = reference_id and to_account like '%\_spend'
+            union all
+            select known.call_id, t
+            from budget_calls as known
+            join budget_holds as hold on hold.id = known.hold_id and hold.call_id = known.call_id
+            join budget_transactions as t on t.hold_id = hold.id
+            where known.call_id = any (calls) and t.call_id is null and t.to_account like '%\_spend'
+        ) as spent (call, booked)
+        cross join lateral (
+            select (booked).amount - coalesce(sum(amount), 0) as amount
+            from budget_transactions where refund_of = (booked).id
+        ) as left_over
+        where left_over.amount > 0
+        order by (booked).sequence
+    );
+end
+$$;
+comment on function call_refunds(text [], boolean) is
+    'What gives back all that is left of what calls have cost: booked under their ids, or by hand on the hold that was theirs. A call whose cost moves to its hold is named in the refund, so that the two make its cost.';
+
 create function book_calls(
     calls text [],
     holds uuid [],
@@ -732,8 +767,11 @@ declare
     free numeric;
     fresh text [];
     used uuid [] := '{}';
+    seen text [];
     entries budget_transactions [] := '{}';
     asked record;
+    moves boolean;
+    given_back budget_transactions [];
     part budget_transactions;
     cost numeric;
     of_hold numeric;
@@ -752,14 +790,18 @@ begin
         returning call_id
     )
     select coalesce(array_agg(made.call_id), '{}') into fresh from made;
+    seen := fresh;
     for asked in
         select
             a.call, a.hold, round(a.cost, 6) as cost, hold.amount, hold.state, hold.settled_at, hold.call_id as settled_by,
             coalesce(hold.reference_type, a.kind) as kind, coalesce(a.call, hold.reference_id) as reference_id,
-            coalesce(hold.user_id, (select id from members where id = a.member)) as member
+            coalesce(hold.user_id, (select id from members where id = a.member)) as member,
+            case when known.cancelled_at is null then known.cost end as booked,
+            not exists (select from budget_holds as h where h.id = known.hold_id) as without_hold
         from unnest(calls, holds, costs, users, kinds)
             with ordinality as a (call, hold, cost, member, kind, place)
         left join budget_holds as hold on hold.id = a.hold
+        left join budget_calls as known on known.call_id = a.call
         order by a.place
     loop
         call_id := asked.call;
@@ -768,8 +810,27 @@ begin
         cost := case when asked.call is null or asked.call = any (fresh) then asked.cost else 0 end;
         of_hold := 0;
         beyond := cost;
+        moves := false;
         if asked.call is not null and asked.call <> all (fresh) then
+            outcome := case when asked.booked <> asked.cost then 'known_otherwise' else 'known' end;
+            -- Booked before anybody said which hold was its own, which is still there, or was settled by hand.
+            if asked.booked is not null and asked.without_hold and asked.call <> all (seen) and asked.hold <> all (used)
+                and (asked.state = 'held' or asked.settled_at is not null and asked.settled_by is null)
+            then
+                seen := array_append(seen, asked.call);
+                moves := asked.state = 'held';
+                given_back := call_refunds(array[asked.call], moves);
+                entries := entries || given_back;
+                select coalesce(sum(back.amount), 0) into beyond from unnest(given_back) as back;
+                free := free + beyond;
+                cost := case when moves then beyond else 0 end;
+                beyond := cost;
+                update budget_calls set hold_id = asked.hold where call_id = asked.call;
+            end if;
+        elsif asked.call is null and asked.settled_by is not null then
             outcome := 'known';
+            cost := 0;
+            beyond := 0;
         elsif asked.hold is not null and asked.state is null then
             outcome := 'unknown_hold';
         end if;
@@ -795,7 +856,7 @@ begin
                     asked.reference_id, hold_id => asked.hold
                 ));
             end if;
-            if outcome <> 'known' then
+            if outcome not like 'known%' or moves and outcome = 'known' then
                 outcome := case when cost > 0 then 'settled' else 'released' end;
             end if;
             update budget_holds
@@ -816,7 +877,7 @@ begin
             then
                 used := array_append(used, asked.hold);
                 update budget_holds set call_id = asked.call where id = asked.hold and budget_holds.call_id is null;
-                outcome := 'known';
+                outcome := case outcome when 'known_otherwise' then outcome else 'known' end;
                 beyond := 0;
             end if;
         end if;
@@ -841,7 +902,7 @@ begin
 end
 $$;
 comment on function book_calls(text [], uuid [], numeric [], uuid [], text [], text []) is
-    'Books what calls have cost, each call once: from its hold, beyond that from available, and what is missing there from overage. Answers in order what became of each (settled, released, debited, known, or unknown_hold, which is debited) and the shortfall.';
+    'Books what calls have cost, each call once: from its hold, beyond that from available, and what is missing there from overage. A call that was booked before anybody named its hold moves to it. Answers in order what became of each (settled, released, debited, known, known_otherwise where it was booked at another cost, or unknown_hold, which is debited) and the shortfall.';
 
 create function settle_hold(hold uuid, amount numeric, call text) returns setof budget_holds
 language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
@@ -851,7 +912,9 @@ begin
         perform book_calls(array[call], array[hold], array[amount], array[null::uuid], array['call'], array[amount::text]);
         return query
         select * from budget_holds
-        where id = coalesce((select c.hold_id from budget_calls as c where c.call_id = call), hold);
+        where id = coalesce(
+            (select h.id from budget_calls as c join budget_holds as h on h.id = c.hold_id where c.call_id = call), hold
+        );
     end if;
 end
 $$;
@@ -866,41 +929,41 @@ declare
     available numeric;
     last_sequence bigint;
     fresh text [];
+    undone text [];
     entries budget_transactions [];
 begin
     perform lock_available();
+    fresh := array(
+        select distinct call from unnest(calls) as call
+        where not exists (select from budget_calls where call_id = call and cancelled_at is not null)
+    );
+    -- Again where only now its hold is named.
     with cancelled as (
         insert into budget_calls as known (call_id, hold_id, cancelled_at)
         select distinct on (call) call, hold, now()
         from unnest(calls, holds) with ordinality as a (call, hold, place)
         order by call, place
-        on conflict (organization_id, call_id) do update set cancelled_at = excluded.cancelled_at
-        where known.cancelled_at is null
+        on conflict (organization_id, call_id) do update
+        set cancelled_at = coalesce(known.cancelled_at, excluded.cancelled_at),
+            hold_id = coalesce(known.hold_id, excluded.hold_id)
+        where known.cancelled_at is null or known.hold_id is null and excluded.hold_id is not null
         returning call_id
     )
-    select coalesce(array_agg(cancelled.call_id), '{}') into fresh from cancelled;
+    select array_agg(cancelled.call_id) into undone from cancelled;
     perform end_holds(holds, 'released');
+    -- Settled without a call's id: this is the call that it was for.
+    update budget_holds as hold set call_id = known.call_id
+    from (
+        select distinct on (hold_id) hold_id, call_id from budget_calls
+        where call_id = any (undone)
+        order by hold_id, call_id
+    ) as known
+    where hold.id = known.hold_id
+        and hold.settled_at is not null and hold.call_id is null;
     -- Once more: releases have been posted.
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
-    select
-        array_agg(
-            budget_entry(
-                'refund', to_account, 'available', amount, user_id, reference_type, reference_id, refund_of => id
-            )
-            order by sequence
-        )
-    into entries
-    from (
-        select
-            booked.id, booked.sequence, booked.to_account, booked.user_id, booked.reference_type, booked.reference_id,
-            booked.amount - coalesce((select sum(amount) from budget_transactions where refund_of = booked.id), 0)
-                as amount
-        from budget_transactions as booked
-        where booked.reference_type in ('call', 'sms', 'email') and booked.reference_id = any (fresh)
-            and booked.call_id = booked.reference_id
-    ) as left_over
-    where amount > 0;
-    if entries is not null then
+    entries := call_refunds(undone, false);
+    if cardinality(entries) > 0 then
         perform post_budget(entries, available, last_sequence);
     end if;
     return query
@@ -911,7 +974,7 @@ begin
 end
 $$;
 comment on function cancel_calls(text [], uuid []) is
-    'Undoes calls, each once: gives back what their holds hold and what was booked under their ids; what comes of such a call later books nothing. Answers the calls that were not cancelled before, and what was refunded.';
+    'Undoes calls, each once: gives back what their holds hold and what was booked under their ids or by hand on their holds; what comes of such a call later books nothing. Answers the calls that were not cancelled before, and what was refunded.';
 
 
 -- Caps ------------------------------------------------------------------------------------------------------------------
@@ -1014,11 +1077,11 @@ begin atomic
     group by hold.organization_id, hold.id
     having sum(t.amount) is distinct from max(hold.settled_amount)
     union all
-    select 'call', call.call_id, call.cost, coalesce(sum(t.amount), 0)
+    select 'call', call.call_id, call.cost, sum(case t.to_account when 'available' then -t.amount else t.amount end)
     from budget_calls as call
     join budget_transactions as t on t.reference_id = call.call_id and t.call_id = call.call_id
     group by call.organization_id, call.id
-    having sum(t.amount) is distinct from call.cost
+    having sum(case t.to_account when 'available' then -t.amount else t.amount end) is distinct from call.cost
     union all
     select 'cap', cap.member_id::text, coalesce(spending.spent, 0), cap.spent
     from budget_caps as cap

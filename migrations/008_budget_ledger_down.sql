@@ -8,6 +8,7 @@ drop function cap_member(uuid, numeric);
 drop function cancel_calls(text [], uuid []);
 drop function settle_hold(uuid, numeric, text);
 drop function book_calls(text [], uuid [], numeric [], uuid [], text [], text []);
+drop function call_refunds(text [], boolean);
 drop function expire_holds(uuid []);
 drop function release_holds_of(text []);
 drop function release_hold(uuid);

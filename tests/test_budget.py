@@ -31,6 +31,7 @@ from leadline.domain_events import EventQuery
 from leadline.errors import NotFound
 from leadline.idempotency import IdempotencyConflict
 from leadline.money import written
+from leadline.pages import PageQuery
 from tests.conftest import ROOT
 from tests.ledger import Ledger, on_a_connection
 
@@ -468,7 +469,7 @@ def test_a_call_is_booked_once_whatever_comes_again(ledger):
     hold = ledger.hold("1")
     ledger.book(("call-1", "0.5", hold), ("call-1", "0.7", hold))
     again = ledger.book(("call-1", "0.5", hold), ("call-1", "9"))
-    assert [one.outcome for one in again] == ["known", "known"]
+    assert [one.outcome for one in again] == ["known", "known_otherwise"]
     assert ledger.balances() == ("9.50", "0.00", "0.00")
 
 
@@ -490,6 +491,112 @@ def test_a_hold_settled_by_hand_is_not_booked_again_by_its_call(ledger):
     (other,) = ledger.book(("call-2", "0.5", hold))
     assert (known.outcome, other.outcome) == ("known", "debited")
     assert ledger.balances() == ("9.00", "0.00", "0.00")
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+@pytest.mark.parametrize("credit", ["5", "100"])
+def test_a_call_that_was_booked_before_its_hold_was_named_moves_to_it(ledger, credit, unknown):
+    ledger.credit(credit)
+    hold = ledger.hold("5")
+    ledger.book(("call-1", "3", uuid4() if unknown else None))
+    (moved,) = ledger.book(("call-1", "3", hold))
+    assert (moved.outcome, moved.shortfall) == ("settled", 0)
+    assert ledger.balances() == (written(Decimal(credit) - 3), "0.00", "0.00")
+    found = ledger.do(budget.get, hold)
+    assert (found.state, found.settled_amount, found.call_id) == ("settled", "3.00", "call-1")
+    before = ledger.transactions()
+    (known,) = ledger.book(("call-1", "3", hold))
+    assert (known.outcome, ledger.transactions()) == ("known", before)
+    (done,) = cancel(ledger, ("call-1",))
+    assert (done.refunded, ledger.balances()) == (3, (written(Decimal(credit)), "0.00", "0.00"))
+
+
+def test_a_call_that_moves_to_its_hold_takes_what_is_beyond_it_from_available(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("2")
+    ledger.book(("call-1", "9"))
+    ledger.book(("call-1", "9", hold))
+    assert ledger.balances() == ("1.00", "0.00", "0.00")
+
+
+def test_what_was_refunded_before_a_call_moves_to_its_hold_stays_refunded(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    ledger.book(("call-1", "3"))
+    (spent,) = ledger.do(budget.page, budget.TransactionQuery(transaction_type="debit")).items
+    refund(ledger, spent, "1")
+    ledger.book(("call-1", "3", hold))
+    assert ledger.balances() == ("8.00", "0.00", "0.00")
+    assert ledger.do(budget.get, hold).settled_amount == "2.00"
+
+
+def test_a_call_that_moves_to_its_hold_counts_once_against_its_members_cap(ledger, organization):
+    ledger.credit("10")
+    cap(organization, "agent", "9")
+    agent = organization.members["agent"].id
+    hold = ledger.hold("5", user_id=agent)
+    ledger.book(("call-1", "3"), user_id=agent)
+    ledger.book(("call-1", "3", hold))
+    (found,) = Ledger(organization.caller("admin")).do(budget.caps, PageQuery()).items
+    assert found.spent == "3.00"
+
+
+def test_a_call_of_a_hold_settled_by_hand_is_not_paid_twice_when_the_hold_is_named_late(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    settle(ledger, hold, "3")
+    ledger.book(("call-1", "3"))
+    ledger.book(("call-1", "3", hold))
+    assert ledger.balances() == ("7.00", "0.00", "0.00")
+    assert ledger.do(budget.get, hold).call_id == "call-1"
+
+
+def test_a_call_that_was_cancelled_does_not_move_to_a_hold(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    ledger.book(("call-1", "3"))
+    cancel(ledger, ("call-1",))
+    (known,) = ledger.book(("call-1", "3", hold))
+    assert (known.outcome, ledger.state(hold)) == ("known", "released")
+    assert ledger.balances() == ("10.00", "0.00", "0.00")
+
+
+def test_a_call_that_was_booked_at_another_cost_is_told_and_stays(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    ledger.book(("call-1", "3"))
+    (otherwise,) = ledger.book(("call-1", "4", hold))
+    (same,) = ledger.book(("call-1", "3.0000001", hold))
+    assert (otherwise.outcome, same.outcome) == ("known_otherwise", "known")
+    assert ledger.balances() == ("7.00", "0.00", "0.00")
+    cancel(ledger, ("call-1",))
+    (cancelled,) = ledger.book(("call-1", "4", hold))
+    assert cancelled.outcome == "known"
+
+
+def test_a_settlement_by_hand_finds_its_call_booked_under_an_unknown_hold(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    ledger.book(("call-1", "3", uuid4()))
+    found = settle(ledger, hold, "3", "call-1")
+    assert (found.id, found.state, found.settled_amount) == (hold, "settled", "3.00")
+    assert ledger.balances() == ("7.00", "0.00", "0.00")
+
+
+def test_a_settlement_by_hand_of_a_cancelled_call_answers_the_hold_that_it_names(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    cancel(ledger, ("call-1", uuid4()))
+    assert settle(ledger, hold, "3", "call-1").state == "released"
+    assert ledger.balances() == ("10.00", "0.00", "0.00")
+
+
+def test_a_hold_whose_call_cost_nothing_is_not_booked_by_hand(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    ledger.book(("call-1", "0", hold))
+    assert settle(ledger, hold, "3").state == "released"
+    assert ledger.balances() == ("10.00", "0.00", "0.00")
 
 
 def test_a_call_without_a_hold_is_its_users_and_a_stranger_is_nobody(ledger, organization, of_system):
@@ -521,6 +628,31 @@ def test_a_call_that_failed_gives_back_what_was_held_or_booked_once(ledger):
     assert cancel(ledger, ("call-2", settled), ("call-3",)) == []
     assert ledger.state(held) == "released"
     assert ledger.balances() == ("10.00", "0.00", "0.00")
+
+
+@pytest.mark.parametrize("told", ["booked", "failed", "failed before", "with its id"])
+def test_a_call_that_failed_gives_back_what_was_settled_by_hand(ledger, told):
+    ledger.credit("10")
+    hold, other = ledger.hold("5"), ledger.hold("1")
+    settle(ledger, other, "1")
+    if told == "failed before":
+        cancel(ledger, ("call-1",))
+    settle(ledger, hold, "6", "call-1" if told == "with its id" else None)
+    if told == "booked":
+        ledger.book(("call-1", "6", hold))
+    done = cancel(ledger, ("call-1", None if told == "booked" else hold))
+    assert [one.refunded for one in done] == ([] if told == "failed before" else [6])
+    assert cancel(ledger, ("call-1", hold)) == []
+    assert ledger.balances() == ("9.00", "0.00", "0.00")
+
+
+def test_what_was_settled_by_hand_for_another_call_stays(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    settle(ledger, hold, "3")
+    ledger.book(("call-1", "3", hold))
+    (done,) = cancel(ledger, ("call-2", hold))
+    assert (done.refunded, ledger.balances()) == (0, ("7.00", "0.00", "0.00"))
 
 
 def test_what_was_refunded_of_a_failed_call_before_is_not_refunded_again(ledger):
