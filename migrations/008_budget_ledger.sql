@@ -51,7 +51,7 @@ create table budget_accounts (
     account text not null check (
         account in ('available', 'held', 'overage', 'funding', 'call_spend', 'sms_spend', 'email_spend', 'adjustment')
     ),
-    balance numeric(24, 6) not null default 0,
+    balance numeric(24, 6) not null default 0 check (balance < 'NaN'),
     last_sequence bigint not null default 0,
     primary key (organization_id, id),
     unique (organization_id, account),
@@ -76,7 +76,7 @@ create table budget_holds (
     organization_id uuid not null default current_org_id(),
     id uuid not null default uuid_v7(),
     user_id uuid,
-    amount numeric(18, 6) not null check (amount > 0),
+    amount numeric(18, 6) not null check (amount > 0 and amount < 'NaN'),
     reference_type text not null default 'call' check (reference_type in ('call', 'sms', 'email')),
     reference_id text,
     phone_number e164,
@@ -85,7 +85,7 @@ create table budget_holds (
     state text not null default 'held' check (state in ('held', 'settled', 'released', 'expired')),
     expires_at timestamptz not null,
     ended_at timestamptz,
-    settled_amount numeric(18, 6) check (settled_amount > 0),
+    settled_amount numeric(18, 6) check (settled_amount > 0 and settled_amount < 'NaN'),
     settled_at timestamptz,
     call_id text,
     created_by uuid default current_user_id(),
@@ -124,7 +124,7 @@ create table budget_calls (
     id uuid not null default uuid_v7(),
     call_id text not null check (call_id <> ''),
     hold_id uuid,
-    cost numeric(18, 6) check (cost >= 0),
+    cost numeric(18, 6) check (cost >= 0 and cost < 'NaN'),
     original text,
     cancelled_at timestamptz,
     created_at timestamptz not null default now(),
@@ -147,9 +147,9 @@ create table budget_caps (
     organization_id uuid not null default current_org_id(),
     id uuid not null default uuid_v7(),
     member_id uuid not null,
-    monthly_amount numeric(18, 6) not null check (monthly_amount > 0),
+    monthly_amount numeric(18, 6) not null check (monthly_amount > 0 and monthly_amount < 'NaN'),
     month date not null,
-    spent numeric(24, 6) not null,
+    spent numeric(24, 6) not null check (spent < 'NaN'),
     updated_by uuid default current_user_id(),
     updated_at timestamptz not null default now(),
     primary key (organization_id, id),
@@ -202,6 +202,7 @@ alter table budget_transactions
     alter column sequence set not null,
     add constraint budget_transactions_in_one_order unique (organization_id, sequence),
     add foreign key (organization_id, refund_of) references budget_transactions (organization_id, id),
+    add constraint amounts_are_numbers check (amount < 'NaN'), -- which is greater than 0
     add constraint balances_are_those_of_available check (
         balance_before >= 0 and balance_after >= 0
         and balance_after - balance_before
@@ -511,6 +512,9 @@ declare
     entry budget_transactions;
     posted budget_transactions [];
 begin
+    if book_budget.amount <= 0 or book_budget.amount = 'NaN' then
+        raise exception 'an amount is a number above 0' using errcode = 'check_violation';
+    end if;
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     if key is not null then
         return query select * from budget_transactions where idempotency_key = key;
@@ -553,6 +557,9 @@ declare
     wanted numeric;
     posted budget_transactions [];
 begin
+    if refund_budget.amount <= 0 or refund_budget.amount = 'NaN' then
+        raise exception 'an amount is a number above 0' using errcode = 'check_violation';
+    end if;
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     if key is not null then
         return query select * from budget_transactions where idempotency_key = key;
@@ -605,6 +612,9 @@ declare
     entries budget_transactions [] := '{}';
     asked record;
 begin
+    if exists (select from unnest(amounts) as a (amount) where a.amount <= 0 or a.amount = 'NaN') then
+        raise exception 'an amount is a number above 0' using errcode = 'check_violation';
+    end if;
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     free := available;
     rooms := cap_rooms();
@@ -777,6 +787,9 @@ declare
     of_hold numeric;
     beyond numeric;
 begin
+    if exists (select from unnest(costs) as c (cost) where c.cost is null or c.cost < 0 or c.cost = 'NaN') then
+        raise exception 'a cost is a number, and not below 0' using errcode = 'check_violation';
+    end if;
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     free := available;
     -- Once a call: whoever comes second finds it here.
@@ -1051,6 +1064,16 @@ begin atomic
     having coalesce(sum(amount) filter (where state = 'held'), 0)
         <> coalesce((select balance from budget_accounts where account = 'held'), 0)
     union all
+    select 'number', id::text, 0, amount from budget_transactions where amount = 'NaN'
+    union all
+    select 'number', account, 0, balance from budget_accounts where balance = 'NaN'
+    union all
+    select 'number', id::text, amount, settled_amount from budget_holds where amount = 'NaN' or settled_amount = 'NaN'
+    union all
+    select 'number', call_id, 0, cost from budget_calls where cost = 'NaN'
+    union all
+    select 'number', member_id::text, monthly_amount, spent from budget_caps where monthly_amount = 'NaN' or spent = 'NaN'
+    union all
     select 'overage', 'overage', 0, -owed.balance
     from budget_accounts as owed
     join budget_accounts as free on free.account = 'available'
@@ -1095,7 +1118,7 @@ begin atomic
     where cap.month = budget_month(now()) and cap.spent <> coalesce(spending.spent, 0);
 end;
 comment on function ledger_mismatches() is
-    'Proves the ledger from its transactions: every balance is their sum, what is held is the sum of the holds, each transaction begins with the balance that the one before it left, nothing is owed while something is available, settlements, calls and refunds agree, and so does what counts against caps. Answers what does not; a healthy ledger, nothing.';
+    'Proves the ledger from its transactions: every amount is a number, every balance is their sum, what is held is the sum of the holds, each transaction begins with the balance that the one before it left, nothing is owed while something is available, settlements, calls and refunds agree, and so does what counts against caps. Answers what does not; a healthy ledger, nothing.';
 
 grant execute on function
     lock_budget(),

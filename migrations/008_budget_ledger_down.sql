@@ -30,6 +30,7 @@ drop index budget_transactions_by_hold;
 drop index budget_transactions_by_refunded;
 alter table budget_transactions
     drop constraint balances_are_those_of_available,
+    drop constraint amounts_are_numbers,
     drop constraint budget_transactions_organization_id_refund_of_fkey,
     drop constraint budget_transactions_in_one_order,
     drop column refund_of,

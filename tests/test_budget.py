@@ -844,6 +844,7 @@ def test_an_event_of_one_occurrence_is_kept_once(ledger):
         ("update budget_holds set settled_amount = 9 where settled_amount is not null", "settlement"),
         ("update budget_calls set cost = 9", "call"),
         ("update budget_accounts set balance = -1 where account = 'overage'", "overage"),
+        ("update budget_transactions set amount = 'NaN' where sequence = 1", "number"),
         ("update budget_caps set spent = 9", "cap"),
         (
             "update budget_transactions set amount = 0.5 where id in (select refund_of from budget_transactions"
@@ -865,13 +866,41 @@ def test_the_proof_sees_what_is_wrong(organization, connect, spoil, finding):
     assert ledger.mismatches() == []
     superuser = connect("superuser")
     with superuser.transaction(force_rollback=True):
-        superuser.execute("alter table budget_transactions drop constraint balances_are_those_of_available")
+        superuser.execute(
+            "alter table budget_transactions drop constraint balances_are_those_of_available,"
+            " drop constraint amounts_are_numbers"
+        )
         of_organization = f"{spoil}{' and' if ' where ' in spoil else ' where'} organization_id = %s"
         superuser.execute(of_organization.encode(), [organization.organization_id])
         superuser.execute("select enter_context(%s, %s)", [organization.tenant_id, organization.organization_id])
         superuser.execute("set local role leadline_app")
         found = {row["finding"] for row in superuser.execute("select finding from ledger_mismatches()")}
     assert finding in found
+
+
+@pytest.mark.parametrize("amount", ["NaN", "-1"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select book_budget('credit', %(amount)s, null, 'top_up', null, null, '{}', null)",
+        "select book_budget('debit', %(amount)s, null, 'call', null, null, '{}', null)",
+        "select refund_budget(%(spent)s, %(amount)s, null, '{}', null)",
+        "select settle_hold(%(hold)s, %(amount)s, null)",
+        "select settle_hold(%(hold)s, %(amount)s, 'call-1')",
+        "select book_calls(array['call-1'], array[null::uuid], array[%(amount)s::numeric], array[null::uuid],"
+        " array['call'], array[null])",
+        "select cap_member(current_user_id(), %(amount)s)",
+        "select place_holds(array[null::uuid], array[%(amount)s::numeric], array['call'], array[null],"
+        " array[null::uuid], array[null::uuid], array[null], array[null::uuid], array[now()])",
+    ],
+)
+def test_the_ledgers_functions_refuse_what_is_no_amount(ledger, statement, amount):
+    ledger.credit("10")
+    values = {"amount": Decimal(amount), "spent": ledger.debit("2").id, "hold": ledger.hold("3")}
+    before = ledger.transactions()
+    with pytest.raises(psycopg.errors.CheckViolation):
+        ledger.do(lambda tx: tx.execute(statement.encode(), values).fetchall())
+    assert ledger.transactions() == before
 
 
 def test_the_application_cannot_write_the_ledger_but_by_its_functions(ledger):
