@@ -283,6 +283,24 @@ def test_a_call_without_a_hold_is_debited_once(organization, ledger):
     assert ledger.transactions()[1:] == [("debit", "available", "call_spend", "2.000001")]
 
 
+def test_a_cost_that_a_later_message_tells_otherwise_is_told_and_the_first_stays_booked(organization, ledger, rows):
+    deliver(call(organization, "completed", 1, to=NUMBER, cost_usd="3"))
+    assert told_events(rows) == []
+    deliver(call(organization, "completed", 2, to=NUMBER, cost_usd="5"))
+    assert (ledger.balances()[0], told_events(rows)) == ("97.00", [("call_cost_changed", "call-1")])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_hold_that_the_start_alone_names_pays_the_call_in_either_order(organization, ledger, order):
+    hold = ledger.hold("5")
+    for one in [
+        call(organization, "started", 1, to=NUMBER, hold_id=str(hold)),
+        call(organization, "completed", 2, to=NUMBER, cost_usd="3"),
+    ][::order]:
+        deliver(one)
+    assert (ledger.state(hold), ledger.balances()) == ("settled", ("97.00", "0.00", "0.00"))
+
+
 def test_an_unknown_hold_books_the_cost_and_is_told(organization, ledger, rows):
     deliver(call(organization, "completed", to=NUMBER, cost_usd="2", hold_id=str(uuid.uuid4())))
     assert (ledger.balances()[0], told_events(rows)) == ("98.00", [("unknown_hold", "call-1")])

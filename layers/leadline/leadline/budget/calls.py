@@ -58,7 +58,8 @@ class CancelledCall:
 def book_calls(tx: Tx, costs: Sequence[CallCost]) -> list[BookedCall]:
     """Books each call once, whatever comes again: from its hold, beyond it from available, the rest from overage.
 
-    Answers in order. A call that was booked before anybody named its hold, still held, moves to it. A cost of zero releases the hold; a call that was cancelled books nothing.
+    Answers in order. A call that was booked before anybody named its hold, still held, moves to it. A cost of zero
+    releases the hold; a call that was cancelled books nothing.
     """
     columns = {name: [getattr(one, name) for one in costs] for name in CallCost.__dataclass_fields__}
     rows = tx.execute(

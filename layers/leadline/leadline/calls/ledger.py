@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from uuid import UUID
 
 from leadline import budget
 from leadline.calls.folding import CallState
@@ -25,9 +24,10 @@ def book(tx: Transaction, calls: Sequence[CallState]) -> list[NewEvent]:
     if failed:
         budget.cancel_calls(tx, [budget.CallCancelled(call.call_id, call.hold_id) for call in failed])
     booked = budget.book_calls(tx, costs) if costs else []
-    holds: dict[str, UUID | None] = {call.call_id: call.hold_id for call in calls}
+    told = {one.call_id: {"hold_id": one.hold_id and str(one.hold_id), "cost": one.original} for one in costs}
+    events = {"unknown_hold": "unknown_hold", "known_otherwise": "call_cost_changed"}
     return [
-        NewEvent("unknown_hold", one.call_id, one.call_id, {"hold_id": str(holds[one.call_id])})
+        NewEvent(events[one.outcome], one.call_id, one.call_id, told[one.call_id])
         for one in booked
-        if one.outcome == "unknown_hold"
+        if one.outcome in events
     ]
