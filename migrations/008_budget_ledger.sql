@@ -51,7 +51,7 @@ create table budget_accounts (
     account text not null check (
         account in ('available', 'held', 'overage', 'funding', 'call_spend', 'sms_spend', 'email_spend', 'adjustment')
     ),
-    balance numeric(24, 6) not null default 0,
+    balance numeric(24, 6) not null default 0 check (balance < 'NaN'),
     last_sequence bigint not null default 0,
     primary key (organization_id, id),
     unique (organization_id, account),
@@ -76,7 +76,7 @@ create table budget_holds (
     organization_id uuid not null default current_org_id(),
     id uuid not null default uuid_v7(),
     user_id uuid,
-    amount numeric(18, 6) not null check (amount > 0),
+    amount numeric(18, 6) not null check (amount > 0 and amount < 'NaN'),
     reference_type text not null default 'call' check (reference_type in ('call', 'sms', 'email')),
     reference_id text,
     phone_number e164,
@@ -85,7 +85,7 @@ create table budget_holds (
     state text not null default 'held' check (state in ('held', 'settled', 'released', 'expired')),
     expires_at timestamptz not null,
     ended_at timestamptz,
-    settled_amount numeric(18, 6) check (settled_amount > 0),
+    settled_amount numeric(18, 6) check (settled_amount > 0 and settled_amount < 'NaN'),
     settled_at timestamptz,
     call_id text,
     created_by uuid default current_user_id(),
@@ -124,7 +124,7 @@ create table budget_calls (
     id uuid not null default uuid_v7(),
     call_id text not null check (call_id <> ''),
     hold_id uuid,
-    cost numeric(18, 6) check (cost >= 0),
+    cost numeric(18, 6) check (cost >= 0 and cost < 'NaN'),
     original text,
     cancelled_at timestamptz,
     created_at timestamptz not null default now(),
@@ -147,9 +147,9 @@ create table budget_caps (
     organization_id uuid not null default current_org_id(),
     id uuid not null default uuid_v7(),
     member_id uuid not null,
-    monthly_amount numeric(18, 6) not null check (monthly_amount > 0),
+    monthly_amount numeric(18, 6) not null check (monthly_amount > 0 and monthly_amount < 'NaN'),
     month date not null,
-    spent numeric(24, 6) not null,
+    spent numeric(24, 6) not null check (spent < 'NaN'),
     updated_by uuid default current_user_id(),
     updated_at timestamptz not null default now(),
     primary key (organization_id, id),
@@ -202,6 +202,7 @@ alter table budget_transactions
     alter column sequence set not null,
     add constraint budget_transactions_in_one_order unique (organization_id, sequence),
     add foreign key (organization_id, refund_of) references budget_transactions (organization_id, id),
+    add constraint amounts_are_numbers check (amount < 'NaN'), -- which is greater than 0
     add constraint balances_are_those_of_available check (
         balance_before >= 0 and balance_after >= 0
         and balance_after - balance_before
@@ -349,6 +350,7 @@ begin
         from unnest(entries)
         cross join unnest(thresholds) as passed (threshold)
         where balance_before >= threshold::numeric and balance_after < threshold::numeric
+            and to_account <> 'overage' -- who pays what is owed had nothing before
         on conflict (organization_id, type, occurrence) do nothing;
     end if;
     if has_overage then
@@ -377,11 +379,23 @@ declare
     organization constant uuid := current_org_id();
     member constant uuid := current_user_id();
     lowest numeric := available;
+    place integer := 0;
     entry budget_transactions;
     touched text [] := array['available'];
-    has_overage boolean := false;
+    something_comes_in boolean := false;
+    borrowed numeric := 0;
+    owed numeric;
 begin
-    for place in 1 .. cardinality(entries) loop
+    loop
+        place := place + 1;
+        if place > cardinality(entries) then
+            -- What has come in pays what is owed before anything else: where money is available, nothing is owed.
+            exit when not something_comes_in;
+            something_comes_in := false;
+            select least(borrowed - a.balance, available) into owed from budget_accounts as a where a.account = 'overage';
+            exit when owed = 0;
+            entries := array_append(entries, budget_entry('settle', 'available', 'overage', owed));
+        end if;
         entry := entries[place];
         entry.tenant_id := tenant;
         entry.organization_id := organization;
@@ -393,6 +407,7 @@ begin
         entry.balance_before := available;
         if entry.to_account = 'available' then
             available := available + entry.amount;
+            something_comes_in := true;
         elsif entry.from_account = 'available' then
             available := available - entry.amount;
             lowest := least(lowest, available);
@@ -405,7 +420,9 @@ begin
         if entry.from_account <> all (touched) then
             touched := array_append(touched, entry.from_account);
         end if;
-        has_overage := has_overage or entry.from_account = 'overage';
+        if entry.from_account = 'overage' then
+            borrowed := borrowed + entry.amount;
+        end if;
     end loop;
     insert into budget_transactions select * from unnest(entries);
     update budget_accounts as a
@@ -415,7 +432,7 @@ begin
         ),
         last_sequence = case a.account when 'available' then last_sequence + cardinality(entries) else 0 end
     where a.account = any (touched);
-    perform alert_of_budget(entries, lowest, has_overage);
+    perform alert_of_budget(entries, lowest, borrowed > 0);
     if exists (select from budget_caps) then
         update budget_caps as cap
         set spent = spending.spent + case cap.month when budget_month(moment) then cap.spent else 0 end,
@@ -427,23 +444,7 @@ begin
 end
 $$;
 comment on function post_budget(budget_transactions [], numeric, bigint) is
-    'Posts transactions in their order and moves the balances, and answers them as posted: the one place that does. The caller has called lock_available, and hands over what it then read.';
-
-create function repay_overage(incoming numeric) returns budget_transactions []
-language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
-as $$
-declare
-    owed numeric;
-begin
-    select -balance into owed from budget_accounts where account = 'overage';
-    if owed > 0 then
-        return array[budget_entry('settle', 'available', 'overage', least(owed, incoming))];
-    end if;
-    return '{}';
-end
-$$;
-comment on function repay_overage(numeric) is
-    'What is paid of the overage, where there is any, from money that comes in. lock_available must have been called.';
+    'Posts transactions in their order and moves the balances, and answers them as posted: the one place that does. Where they bring something in, a last one pays what is owed. The caller has called lock_available, and hands over what it then read.';
 
 create function acting_person() returns uuid
 language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
@@ -508,10 +509,12 @@ declare
     spender constant uuid := case kind when 'debit' then coalesce(for_user, acting_person()) else for_user end;
     available numeric;
     last_sequence bigint;
-    repaid budget_transactions [] := '{}';
     entry budget_transactions;
     posted budget_transactions [];
 begin
+    if book_budget.amount <= 0 or book_budget.amount = 'NaN' then
+        raise exception 'an amount is a number above 0' using errcode = 'check_violation';
+    end if;
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     if key is not null then
         return query select * from budget_transactions where idempotency_key = key;
@@ -524,9 +527,6 @@ begin
     then
         return;
     end if;
-    if kind in ('credit', 'adjustment up') then
-        repaid := repay_overage(book_budget.amount);
-    end if;
     entry := budget_entry(
         split_part(kind, ' ', 1),
         case kind when 'credit' then 'funding' when 'adjustment up' then 'adjustment' else 'available' end,
@@ -537,7 +537,7 @@ begin
         book_budget.amount, spender, book_budget.reference_type, book_budget.reference_id,
         description => book_budget.description, metadata => book_budget.metadata, idempotency_key => key
     );
-    posted := post_budget(array_prepend(entry, repaid), available, last_sequence);
+    posted := post_budget(array[entry], available, last_sequence);
     return next posted[1];
 end
 $$;
@@ -557,6 +557,9 @@ declare
     wanted numeric;
     posted budget_transactions [];
 begin
+    if refund_budget.amount <= 0 or refund_budget.amount = 'NaN' then
+        raise exception 'an amount is a number above 0' using errcode = 'check_violation';
+    end if;
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     if key is not null then
         return query select * from budget_transactions where idempotency_key = key;
@@ -571,11 +574,11 @@ begin
     wanted := coalesce(refund_budget.amount, refundable);
     if refundable > 0 and wanted <= refundable then
         posted := post_budget(
-            budget_entry(
+            array[budget_entry(
                 'refund', original.to_account, 'available', wanted, original.user_id, original.reference_type,
                 original.reference_id, refund_of => refunded, description => refund_budget.description,
                 metadata => refund_budget.metadata, idempotency_key => key
-            ) || repay_overage(wanted),
+            )],
             available, last_sequence
         );
         return next posted[1];
@@ -609,6 +612,9 @@ declare
     entries budget_transactions [] := '{}';
     asked record;
 begin
+    if exists (select from unnest(amounts) as a (amount) where a.amount <= 0 or a.amount = 'NaN') then
+        raise exception 'an amount is a number above 0' using errcode = 'check_violation';
+    end if;
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     free := available;
     rooms := cap_rooms();
@@ -719,6 +725,41 @@ comment on function expire_holds(uuid []) is 'Gives back what is held by those o
 
 -- Calls -----------------------------------------------------------------------------------------------------------------
 
+create function call_refunds(calls text [], moved boolean) returns budget_transactions []
+language plpgsql stable set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
+    return array(
+        select
+            budget_entry(
+                'refund', (booked).to_account, 'available', left_over.amount, (booked).user_id, (booked).reference_type,
+                call, call_id => case when moved then call end, refund_of => (booked).id,
+                description => case when moved then 'the call''s hold pays' end
+            )
+        from (
+            select reference_id as call, t as booked from budget_transactions as t
+            where reference_type in ('call', 'sms', 'email') and reference_id = any (calls)
+                and t.call_id = reference_id and to_account like '%\_spend'
+            union all
+            select known.call_id, t
+            from budget_calls as known
+            join budget_holds as hold on hold.id = known.hold_id and hold.call_id = known.call_id
+            join budget_transactions as t on t.hold_id = hold.id
+            where known.call_id = any (calls) and t.call_id is null and t.to_account like '%\_spend'
+        ) as spent (call, booked)
+        cross join lateral (
+            select (booked).amount - coalesce(sum(amount), 0) as amount
+            from budget_transactions where refund_of = (booked).id
+        ) as left_over
+        where left_over.amount > 0
+        order by (booked).sequence
+    );
+end
+$$;
+comment on function call_refunds(text [], boolean) is
+    'What gives back all that is left of what calls have cost: booked under their ids, or by hand on the hold that was theirs. A call whose cost moves to its hold is named in the refund, so that the two make its cost.';
+
 create function book_calls(
     calls text [],
     holds uuid [],
@@ -736,13 +777,19 @@ declare
     free numeric;
     fresh text [];
     used uuid [] := '{}';
+    seen text [];
     entries budget_transactions [] := '{}';
     asked record;
+    moves boolean;
+    given_back budget_transactions [];
     part budget_transactions;
     cost numeric;
     of_hold numeric;
     beyond numeric;
 begin
+    if exists (select from unnest(costs) as c (cost) where c.cost is null or c.cost < 0 or c.cost = 'NaN') then
+        raise exception 'a cost is a number, and not below 0' using errcode = 'check_violation';
+    end if;
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
     free := available;
     -- Once a call: whoever comes second finds it here.
@@ -756,14 +803,18 @@ begin
         returning call_id
     )
     select coalesce(array_agg(made.call_id), '{}') into fresh from made;
+    seen := fresh;
     for asked in
         select
             a.call, a.hold, round(a.cost, 6) as cost, hold.amount, hold.state, hold.settled_at, hold.call_id as settled_by,
             coalesce(hold.reference_type, a.kind) as kind, coalesce(a.call, hold.reference_id) as reference_id,
-            coalesce(hold.user_id, (select id from members where id = a.member)) as member
+            coalesce(hold.user_id, (select id from members where id = a.member)) as member,
+            case when known.cancelled_at is null then known.cost end as booked,
+            not exists (select from budget_holds as h where h.id = known.hold_id) as without_hold
         from unnest(calls, holds, costs, users, kinds)
             with ordinality as a (call, hold, cost, member, kind, place)
         left join budget_holds as hold on hold.id = a.hold
+        left join budget_calls as known on known.call_id = a.call
         order by a.place
     loop
         call_id := asked.call;
@@ -772,8 +823,27 @@ begin
         cost := case when asked.call is null or asked.call = any (fresh) then asked.cost else 0 end;
         of_hold := 0;
         beyond := cost;
+        moves := false;
         if asked.call is not null and asked.call <> all (fresh) then
+            outcome := case when asked.booked <> asked.cost then 'known_otherwise' else 'known' end;
+            -- Booked before anybody said which hold was its own, which is still there, or was settled by hand.
+            if asked.booked is not null and asked.without_hold and asked.call <> all (seen) and asked.hold <> all (used)
+                and (asked.state = 'held' or asked.settled_at is not null and asked.settled_by is null)
+            then
+                seen := array_append(seen, asked.call);
+                moves := asked.state = 'held';
+                given_back := call_refunds(array[asked.call], moves);
+                entries := entries || given_back;
+                select coalesce(sum(back.amount), 0) into beyond from unnest(given_back) as back;
+                free := free + beyond;
+                cost := case when moves then beyond else 0 end;
+                beyond := cost;
+                update budget_calls set hold_id = asked.hold where call_id = asked.call;
+            end if;
+        elsif asked.call is null and asked.settled_by is not null then
             outcome := 'known';
+            cost := 0;
+            beyond := 0;
         elsif asked.hold is not null and asked.state is null then
             outcome := 'unknown_hold';
         end if;
@@ -799,7 +869,7 @@ begin
                     asked.reference_id, hold_id => asked.hold
                 ));
             end if;
-            if outcome <> 'known' then
+            if outcome not like 'known%' or moves and outcome = 'known' then
                 outcome := case when cost > 0 then 'settled' else 'released' end;
             end if;
             update budget_holds
@@ -820,7 +890,7 @@ begin
             then
                 used := array_append(used, asked.hold);
                 update budget_holds set call_id = asked.call where id = asked.hold and budget_holds.call_id is null;
-                outcome := 'known';
+                outcome := case outcome when 'known_otherwise' then outcome else 'known' end;
                 beyond := 0;
             end if;
         end if;
@@ -845,7 +915,7 @@ begin
 end
 $$;
 comment on function book_calls(text [], uuid [], numeric [], uuid [], text [], text []) is
-    'Books what calls have cost, each call once: from its hold, beyond that from available, and what is missing there from overage. Answers in order what became of each (settled, released, debited, known, or unknown_hold, which is debited) and the shortfall.';
+    'Books what calls have cost, each call once: from its hold, beyond that from available, and what is missing there from overage. A call that was booked before anybody named its hold moves to it. Answers in order what became of each (settled, released, debited, known, known_otherwise where it was booked at another cost, or unknown_hold, which is debited) and the shortfall.';
 
 create function settle_hold(hold uuid, amount numeric, call text) returns setof budget_holds
 language plpgsql security definer set search_path = public, pg_temp set plan_cache_mode = force_generic_plan
@@ -855,7 +925,9 @@ begin
         perform book_calls(array[call], array[hold], array[amount], array[null::uuid], array['call'], array[amount::text]);
         return query
         select * from budget_holds
-        where id = coalesce((select c.hold_id from budget_calls as c where c.call_id = call), hold);
+        where id = coalesce(
+            (select h.id from budget_calls as c join budget_holds as h on h.id = c.hold_id where c.call_id = call), hold
+        );
     end if;
 end
 $$;
@@ -870,44 +942,42 @@ declare
     available numeric;
     last_sequence bigint;
     fresh text [];
+    undone text [];
     entries budget_transactions [];
-    incoming numeric;
 begin
     perform lock_available();
+    fresh := array(
+        select distinct call from unnest(calls) as call
+        where not exists (select from budget_calls where call_id = call and cancelled_at is not null)
+    );
+    -- Again where only now its hold is named.
     with cancelled as (
         insert into budget_calls as known (call_id, hold_id, cancelled_at)
         select distinct on (call) call, hold, now()
         from unnest(calls, holds) with ordinality as a (call, hold, place)
         order by call, place
-        on conflict (organization_id, call_id) do update set cancelled_at = excluded.cancelled_at
-        where known.cancelled_at is null
+        on conflict (organization_id, call_id) do update
+        set cancelled_at = coalesce(known.cancelled_at, excluded.cancelled_at),
+            hold_id = coalesce(known.hold_id, excluded.hold_id)
+        where known.cancelled_at is null or known.hold_id is null and excluded.hold_id is not null
         returning call_id
     )
-    select coalesce(array_agg(cancelled.call_id), '{}') into fresh from cancelled;
+    select array_agg(cancelled.call_id) into undone from cancelled;
     perform end_holds(holds, 'released');
+    -- Settled without a call's id: this is the call that it was for.
+    update budget_holds as hold set call_id = known.call_id
+    from (
+        select distinct on (hold_id) hold_id, call_id from budget_calls
+        where call_id = any (undone)
+        order by hold_id, call_id
+    ) as known
+    where hold.id = known.hold_id
+        and hold.settled_at is not null and hold.call_id is null;
     -- Once more: releases have been posted.
     select l.available, l.last_sequence into available, last_sequence from lock_available() as l;
-    select
-        array_agg(
-            budget_entry(
-                'refund', to_account, 'available', amount, user_id, reference_type, reference_id, refund_of => id
-            )
-            order by sequence
-        ),
-        sum(amount)
-    into entries, incoming
-    from (
-        select
-            booked.id, booked.sequence, booked.to_account, booked.user_id, booked.reference_type, booked.reference_id,
-            booked.amount - coalesce((select sum(amount) from budget_transactions where refund_of = booked.id), 0)
-                as amount
-        from budget_transactions as booked
-        where booked.reference_type in ('call', 'sms', 'email') and booked.reference_id = any (fresh)
-            and booked.call_id = booked.reference_id
-    ) as left_over
-    where amount > 0;
-    if entries is not null then
-        perform post_budget(entries || repay_overage(incoming), available, last_sequence);
+    entries := call_refunds(undone, false);
+    if cardinality(entries) > 0 then
+        perform post_budget(entries, available, last_sequence);
     end if;
     return query
     select call, coalesce(sum(entry.amount), 0)
@@ -917,7 +987,7 @@ begin
 end
 $$;
 comment on function cancel_calls(text [], uuid []) is
-    'Undoes calls, each once: gives back what their holds hold and what was booked under their ids; what comes of such a call later books nothing. Answers the calls that were not cancelled before, and what was refunded.';
+    'Undoes calls, each once: gives back what their holds hold and what was booked under their ids or by hand on their holds; what comes of such a call later books nothing. Answers the calls that were not cancelled before, and what was refunded.';
 
 
 -- Caps ------------------------------------------------------------------------------------------------------------------
@@ -994,6 +1064,21 @@ begin atomic
     having coalesce(sum(amount) filter (where state = 'held'), 0)
         <> coalesce((select balance from budget_accounts where account = 'held'), 0)
     union all
+    select 'number', id::text, 0, amount from budget_transactions where amount = 'NaN'
+    union all
+    select 'number', account, 0, balance from budget_accounts where balance = 'NaN'
+    union all
+    select 'number', id::text, amount, settled_amount from budget_holds where amount = 'NaN' or settled_amount = 'NaN'
+    union all
+    select 'number', call_id, 0, cost from budget_calls where cost = 'NaN'
+    union all
+    select 'number', member_id::text, monthly_amount, spent from budget_caps where monthly_amount = 'NaN' or spent = 'NaN'
+    union all
+    select 'overage', 'overage', 0, -owed.balance
+    from budget_accounts as owed
+    join budget_accounts as free on free.account = 'available'
+    where owed.account = 'overage' and owed.balance < 0 and free.balance > 0
+    union all
     select 'sequence', id::text, expected_sequence, sequence from chain where sequence <> expected_sequence
     union all
     select 'chain', id::text, balance_left, balance_before from chain where balance_before <> balance_left
@@ -1015,11 +1100,11 @@ begin atomic
     group by hold.organization_id, hold.id
     having sum(t.amount) is distinct from max(hold.settled_amount)
     union all
-    select 'call', call.call_id, call.cost, coalesce(sum(t.amount), 0)
+    select 'call', call.call_id, call.cost, sum(case t.to_account when 'available' then -t.amount else t.amount end)
     from budget_calls as call
     join budget_transactions as t on t.reference_id = call.call_id and t.call_id = call.call_id
     group by call.organization_id, call.id
-    having sum(t.amount) is distinct from call.cost
+    having sum(case t.to_account when 'available' then -t.amount else t.amount end) is distinct from call.cost
     union all
     select 'cap', cap.member_id::text, coalesce(spending.spent, 0), cap.spent
     from budget_caps as cap
@@ -1033,7 +1118,7 @@ begin atomic
     where cap.month = budget_month(now()) and cap.spent <> coalesce(spending.spent, 0);
 end;
 comment on function ledger_mismatches() is
-    'Proves the ledger from its transactions: every balance is their sum, what is held is the sum of the holds, each transaction begins with the balance that the one before it left, settlements, calls and refunds agree, and so does what counts against caps. Answers what does not; a healthy ledger, nothing.';
+    'Proves the ledger from its transactions: every amount is a number, every balance is their sum, what is held is the sum of the holds, each transaction begins with the balance that the one before it left, nothing is owed while something is available, settlements, calls and refunds agree, and so does what counts against caps. Answers what does not; a healthy ledger, nothing.';
 
 grant execute on function
     lock_budget(),

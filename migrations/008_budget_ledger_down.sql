@@ -8,6 +8,7 @@ drop function cap_member(uuid, numeric);
 drop function cancel_calls(text [], uuid []);
 drop function settle_hold(uuid, numeric, text);
 drop function book_calls(text [], uuid [], numeric [], uuid [], text [], text []);
+drop function call_refunds(text [], boolean);
 drop function expire_holds(uuid []);
 drop function release_holds_of(text []);
 drop function release_hold(uuid);
@@ -18,7 +19,6 @@ drop function book_budget(text, numeric, uuid, text, text, text, jsonb, text);
 drop function lock_budget();
 drop function cap_rooms();
 drop function acting_person();
-drop function repay_overage(numeric);
 drop function post_budget(budget_transactions [], numeric, bigint);
 drop function alert_of_budget(budget_transactions [], numeric, boolean);
 drop function money_text(numeric);
@@ -30,6 +30,7 @@ drop index budget_transactions_by_hold;
 drop index budget_transactions_by_refunded;
 alter table budget_transactions
     drop constraint balances_are_those_of_available,
+    drop constraint amounts_are_numbers,
     drop constraint budget_transactions_organization_id_refund_of_fkey,
     drop constraint budget_transactions_in_one_order,
     drop column refund_of,

@@ -150,7 +150,7 @@ insert into calling_rules (id, version, region, channel, valid_from, source, sec
 update calling_rules set closed_on_holidays = true where region in ('US-AL', 'US-RI');
 update calling_rules set cap = 3, cap_channels = array[channel] where region in ('US-FL', 'US-OK');
 update calling_rules set cap = 3, cap_channels = '{call,sms}' where region = 'US-MD';
-update calling_rules set days_after_refusal = 365 where region = 'US-WA';
+update calling_rules set days_after_refusal = 366 where region = 'US-WA';
 
 insert into calling_windows (rule_id, rule_version, days, opens, closes) values
 ('us.federal.call', 1, '{1,2,3,4,5,6,7}', '08:00', '21:00'),

@@ -64,6 +64,7 @@ create table calls (
     status text check (status in ('started', 'completed', 'failed')),
     rang boolean not null default true,
     occurred_at timestamptz not null,
+    placed_at timestamptz not null,
     started_at timestamptz,
     ended_at timestamptz,
     duration_seconds integer check (duration_seconds >= 0),
@@ -74,6 +75,7 @@ create table calls (
         check (outcome_status in ('new', 'contacted', 'qualified', 'nurturing', 'hot', 'cold', 'recruited')),
     outcome_at timestamptz,
     outcome_message_id text,
+    refused_at timestamptz,
     qualification jsonb not null default '{}' check (jsonb_typeof(qualification) = 'object'),
     intent jsonb not null default '{}' check (jsonb_typeof(intent) = 'object'),
     recording_url text,
@@ -89,25 +91,29 @@ create table calls (
 );
 create index calls_newest on calls (tenant_id, organization_id, occurred_at desc, id desc);
 create index calls_by_lead on calls (organization_id, lead_id, occurred_at desc, id desc);
-create index calls_by_number on calls (organization_id, phone_number, occurred_at desc);
+create index calls_by_number on calls (organization_id, phone_number, placed_at desc);
 create index calls_by_decision on calls (organization_id, decision_id) where decision_id is not null;
 comment on table calls is
     'A call as all messages about it tell it, whatever the order in which they came.
 
 One call: where call_id = $1
 Of one lead, newest first: where lead_id = $1 and (occurred_at, id) < ($2, $3) order by occurred_at desc, id desc limit $4
-To one number since then: where phone_number = $1 and occurred_at >= $2 and direction = ''outbound'' and rang
+To one number since then: where phone_number = $1 and placed_at >= $2 and direction = ''outbound'' and rang
+When a person last refused: select max(refused_at) where phone_number = $1
 By the gate''s decision: where decision_id = $1';
 comment on column calls.call_id is 'The call system''s id, and the ledger''s reference_id.';
 comment on column calls.lead_id is 'Null while nobody with that id or number is a lead.';
 comment on column calls.from_number is 'In E.164 where it reads as a number, else as it was sent; to_number too.';
-comment on column calls.phone_number is 'The person''s: the one called, or of an inbound call the one calling.';
+comment on column calls.phone_number is 'The person''s: the one called, or of an inbound call the one calling. The newest that reads as a number, else what was known before, else that of the gate''s decision, of the hold, or of the lead.';
+comment on column calls.hold_id is 'The hold that it names, else that of its decision.';
 comment on column calls.decision_id is 'The gate''s decision that allowed the call, when it names one.';
 comment on column calls.status is 'By the newest message that ends the call; null while only an analysis of it has come.';
-comment on column calls.rang is 'False when it failed before it could ring: then it takes no slot of a cap.';
+comment on column calls.rang is 'False when all that ended it were failures before it could ring, and nothing says that anybody answered: then it takes no slot of a cap.';
 comment on column calls.occurred_at is 'The earliest of its messages.';
+comment on column calls.placed_at is 'When it was placed: the earliest start that a message tells, else the earliest end, else occurred_at. Caps count by it: an analysis with an old time does not move a call out of its day.';
 comment on column calls.cost_usd is 'Rounded half up at six decimals; cost_as_sent has all of them.';
 comment on column calls.outcome_status is 'The status that the newest outcome with a status asks for; outcome_at and outcome_message_id say which message that was.';
+comment on column calls.refused_at is 'The first time that a message says that the person refused: by its outcome, a hard objection or an opt-out. No later outcome unsays it.';
 comment on column calls.qualification is 'BANTI answers, 0-100 each; of each the newest.';
 comment on column calls.counted is 'Whether the lead''s interaction_count has it already.';
 select isolate_by_tenant('calls');
@@ -151,6 +157,9 @@ comment on column messages.address is 'The person''s, as it was sent; phone_numb
 comment on column messages.status is 'The newest that was reported: received, sent, delivered, failed and so on, in the sender''s words.';
 comment on column messages.counted is 'Whether the lead''s interaction_count has it already.';
 select isolate_by_tenant('messages');
+
+-- Who opts out by email gets no more email, and is not listed: then the address is the email's.
+comment on column opt_out_events.address is 'A phone number in E.164, or of an opt-out by email its address in lower case.';
 
 
 -- Which call changed a lead ---------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ begin
 end
 $$;
 
+comment on column opt_out_events.address is 'A phone number in E.164.';
 drop table messages;
 drop table calls;
 drop table inbox_messages;

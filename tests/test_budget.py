@@ -31,6 +31,7 @@ from leadline.domain_events import EventQuery
 from leadline.errors import NotFound
 from leadline.idempotency import IdempotencyConflict
 from leadline.money import written
+from leadline.pages import PageQuery
 from tests.conftest import ROOT
 from tests.ledger import Ledger, on_a_connection
 
@@ -391,6 +392,46 @@ def test_an_adjustment_up_and_a_refund_pay_what_is_owed_too(ledger):
     assert ledger.balances() == ("1.00", "0.00", "0.00")
 
 
+END = {
+    "released": lambda ledger, hold: ledger.do(budget.release, hold),
+    "expired": lambda ledger, hold: ledger.do(budget.expire, [hold]),
+    "its number listed": lambda ledger, _: ledger.do(budget.release_numbers, [NUMBER]),
+    "settled for less": lambda ledger, hold: settle(ledger, hold, "1"),
+    "booked for less": lambda ledger, hold: ledger.book(("call-1", "1", hold)),
+    "booked for nothing": lambda ledger, hold: ledger.book(("call-1", "0", hold)),
+    "cancelled": lambda ledger, hold: cancel(ledger, ("call-1", hold)),
+}
+
+
+@pytest.mark.parametrize("end", END)
+def test_what_comes_back_of_a_hold_pays_what_is_owed(ledger, end):
+    ledger.credit("5")
+    hold = ledger.hold("5", phone_number=NUMBER, expires_at=datetime.now(UTC))
+    owe(ledger, "3")
+    END[end](ledger, hold)
+    assert ledger.balances() == ("1.00" if "less" in end else "2.00", "0.00", "0.00")
+    assert ledger.transactions()[-1] == ("settle", "available", "overage", "3.00")
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_calls_leave_the_same_balances_in_either_order(ledger, together, order):
+    ledger.credit("5")
+    hold = ledger.hold("5")
+    calls = [("call-1", "2", hold), ("call-2", "3.5")][::order]
+    for batch in [calls] if together else [[one] for one in calls]:
+        ledger.book(*batch)
+    assert ledger.balances() == ("0.00", "0.00", "0.50")
+    assert ledger.state(hold) == "settled"
+
+
+def test_paying_what_is_owed_is_no_fall_of_the_balance(ledger):
+    owe(ledger, "150")
+    ledger.credit("200")
+    assert ledger.balances() == ("50.00", "0.00", "0.00")
+    assert events(ledger, "budget_below") == []
+
+
 # Calls ----------------------------------------------------------------------------------------------------------------
 
 
@@ -428,7 +469,7 @@ def test_a_call_is_booked_once_whatever_comes_again(ledger):
     hold = ledger.hold("1")
     ledger.book(("call-1", "0.5", hold), ("call-1", "0.7", hold))
     again = ledger.book(("call-1", "0.5", hold), ("call-1", "9"))
-    assert [one.outcome for one in again] == ["known", "known"]
+    assert [one.outcome for one in again] == ["known", "known_otherwise"]
     assert ledger.balances() == ("9.50", "0.00", "0.00")
 
 
@@ -450,6 +491,112 @@ def test_a_hold_settled_by_hand_is_not_booked_again_by_its_call(ledger):
     (other,) = ledger.book(("call-2", "0.5", hold))
     assert (known.outcome, other.outcome) == ("known", "debited")
     assert ledger.balances() == ("9.00", "0.00", "0.00")
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+@pytest.mark.parametrize("credit", ["5", "100"])
+def test_a_call_that_was_booked_before_its_hold_was_named_moves_to_it(ledger, credit, unknown):
+    ledger.credit(credit)
+    hold = ledger.hold("5")
+    ledger.book(("call-1", "3", uuid4() if unknown else None))
+    (moved,) = ledger.book(("call-1", "3", hold))
+    assert (moved.outcome, moved.shortfall) == ("settled", 0)
+    assert ledger.balances() == (written(Decimal(credit) - 3), "0.00", "0.00")
+    found = ledger.do(budget.get, hold)
+    assert (found.state, found.settled_amount, found.call_id) == ("settled", "3.00", "call-1")
+    before = ledger.transactions()
+    (known,) = ledger.book(("call-1", "3", hold))
+    assert (known.outcome, ledger.transactions()) == ("known", before)
+    (done,) = cancel(ledger, ("call-1",))
+    assert (done.refunded, ledger.balances()) == (3, (written(Decimal(credit)), "0.00", "0.00"))
+
+
+def test_a_call_that_moves_to_its_hold_takes_what_is_beyond_it_from_available(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("2")
+    ledger.book(("call-1", "9"))
+    ledger.book(("call-1", "9", hold))
+    assert ledger.balances() == ("1.00", "0.00", "0.00")
+
+
+def test_what_was_refunded_before_a_call_moves_to_its_hold_stays_refunded(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    ledger.book(("call-1", "3"))
+    (spent,) = ledger.do(budget.page, budget.TransactionQuery(transaction_type="debit")).items
+    refund(ledger, spent, "1")
+    ledger.book(("call-1", "3", hold))
+    assert ledger.balances() == ("8.00", "0.00", "0.00")
+    assert ledger.do(budget.get, hold).settled_amount == "2.00"
+
+
+def test_a_call_that_moves_to_its_hold_counts_once_against_its_members_cap(ledger, organization):
+    ledger.credit("10")
+    cap(organization, "agent", "9")
+    agent = organization.members["agent"].id
+    hold = ledger.hold("5", user_id=agent)
+    ledger.book(("call-1", "3"), user_id=agent)
+    ledger.book(("call-1", "3", hold))
+    (found,) = Ledger(organization.caller("admin")).do(budget.caps, PageQuery()).items
+    assert found.spent == "3.00"
+
+
+def test_a_call_of_a_hold_settled_by_hand_is_not_paid_twice_when_the_hold_is_named_late(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    settle(ledger, hold, "3")
+    ledger.book(("call-1", "3"))
+    ledger.book(("call-1", "3", hold))
+    assert ledger.balances() == ("7.00", "0.00", "0.00")
+    assert ledger.do(budget.get, hold).call_id == "call-1"
+
+
+def test_a_call_that_was_cancelled_does_not_move_to_a_hold(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    ledger.book(("call-1", "3"))
+    cancel(ledger, ("call-1",))
+    (known,) = ledger.book(("call-1", "3", hold))
+    assert (known.outcome, ledger.state(hold)) == ("known", "released")
+    assert ledger.balances() == ("10.00", "0.00", "0.00")
+
+
+def test_a_call_that_was_booked_at_another_cost_is_told_and_stays(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    ledger.book(("call-1", "3"))
+    (otherwise,) = ledger.book(("call-1", "4", hold))
+    (same,) = ledger.book(("call-1", "3.0000001", hold))
+    assert (otherwise.outcome, same.outcome) == ("known_otherwise", "known")
+    assert ledger.balances() == ("7.00", "0.00", "0.00")
+    cancel(ledger, ("call-1",))
+    (cancelled,) = ledger.book(("call-1", "4", hold))
+    assert cancelled.outcome == "known"
+
+
+def test_a_settlement_by_hand_finds_its_call_booked_under_an_unknown_hold(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    ledger.book(("call-1", "3", uuid4()))
+    found = settle(ledger, hold, "3", "call-1")
+    assert (found.id, found.state, found.settled_amount) == (hold, "settled", "3.00")
+    assert ledger.balances() == ("7.00", "0.00", "0.00")
+
+
+def test_a_settlement_by_hand_of_a_cancelled_call_answers_the_hold_that_it_names(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    cancel(ledger, ("call-1", uuid4()))
+    assert settle(ledger, hold, "3", "call-1").state == "released"
+    assert ledger.balances() == ("10.00", "0.00", "0.00")
+
+
+def test_a_hold_whose_call_cost_nothing_is_not_booked_by_hand(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    ledger.book(("call-1", "0", hold))
+    assert settle(ledger, hold, "3").state == "released"
+    assert ledger.balances() == ("10.00", "0.00", "0.00")
 
 
 def test_a_call_without_a_hold_is_its_users_and_a_stranger_is_nobody(ledger, organization, of_system):
@@ -481,6 +628,31 @@ def test_a_call_that_failed_gives_back_what_was_held_or_booked_once(ledger):
     assert cancel(ledger, ("call-2", settled), ("call-3",)) == []
     assert ledger.state(held) == "released"
     assert ledger.balances() == ("10.00", "0.00", "0.00")
+
+
+@pytest.mark.parametrize("told", ["booked", "failed", "failed before", "with its id"])
+def test_a_call_that_failed_gives_back_what_was_settled_by_hand(ledger, told):
+    ledger.credit("10")
+    hold, other = ledger.hold("5"), ledger.hold("1")
+    settle(ledger, other, "1")
+    if told == "failed before":
+        cancel(ledger, ("call-1",))
+    settle(ledger, hold, "6", "call-1" if told == "with its id" else None)
+    if told == "booked":
+        ledger.book(("call-1", "6", hold))
+    done = cancel(ledger, ("call-1", None if told == "booked" else hold))
+    assert [one.refunded for one in done] == ([] if told == "failed before" else [6])
+    assert cancel(ledger, ("call-1", hold)) == []
+    assert ledger.balances() == ("9.00", "0.00", "0.00")
+
+
+def test_what_was_settled_by_hand_for_another_call_stays(ledger):
+    ledger.credit("10")
+    hold = ledger.hold("5")
+    settle(ledger, hold, "3")
+    ledger.book(("call-1", "3", hold))
+    (done,) = cancel(ledger, ("call-2", hold))
+    assert (done.refunded, ledger.balances()) == (0, ("7.00", "0.00", "0.00"))
 
 
 def test_what_was_refunded_of_a_failed_call_before_is_not_refunded_again(ledger):
@@ -671,6 +843,8 @@ def test_an_event_of_one_occurrence_is_kept_once(ledger):
         ("update budget_transactions set balance_before = 1, balance_after = 6 where sequence = 5", "chain"),
         ("update budget_holds set settled_amount = 9 where settled_amount is not null", "settlement"),
         ("update budget_calls set cost = 9", "call"),
+        ("update budget_accounts set balance = -1 where account = 'overage'", "overage"),
+        ("update budget_transactions set amount = 'NaN' where sequence = 1", "number"),
         ("update budget_caps set spent = 9", "cap"),
         (
             "update budget_transactions set amount = 0.5 where id in (select refund_of from budget_transactions"
@@ -692,13 +866,41 @@ def test_the_proof_sees_what_is_wrong(organization, connect, spoil, finding):
     assert ledger.mismatches() == []
     superuser = connect("superuser")
     with superuser.transaction(force_rollback=True):
-        superuser.execute("alter table budget_transactions drop constraint balances_are_those_of_available")
+        superuser.execute(
+            "alter table budget_transactions drop constraint balances_are_those_of_available,"
+            " drop constraint amounts_are_numbers"
+        )
         of_organization = f"{spoil}{' and' if ' where ' in spoil else ' where'} organization_id = %s"
         superuser.execute(of_organization.encode(), [organization.organization_id])
         superuser.execute("select enter_context(%s, %s)", [organization.tenant_id, organization.organization_id])
         superuser.execute("set local role leadline_app")
         found = {row["finding"] for row in superuser.execute("select finding from ledger_mismatches()")}
     assert finding in found
+
+
+@pytest.mark.parametrize("amount", ["NaN", "-1"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select book_budget('credit', %(amount)s, null, 'top_up', null, null, '{}', null)",
+        "select book_budget('debit', %(amount)s, null, 'call', null, null, '{}', null)",
+        "select refund_budget(%(spent)s, %(amount)s, null, '{}', null)",
+        "select settle_hold(%(hold)s, %(amount)s, null)",
+        "select settle_hold(%(hold)s, %(amount)s, 'call-1')",
+        "select book_calls(array['call-1'], array[null::uuid], array[%(amount)s::numeric], array[null::uuid],"
+        " array['call'], array[null])",
+        "select cap_member(current_user_id(), %(amount)s)",
+        "select place_holds(array[null::uuid], array[%(amount)s::numeric], array['call'], array[null],"
+        " array[null::uuid], array[null::uuid], array[null], array[null::uuid], array[now()])",
+    ],
+)
+def test_the_ledgers_functions_refuse_what_is_no_amount(ledger, statement, amount):
+    ledger.credit("10")
+    values = {"amount": Decimal(amount), "spent": ledger.debit("2").id, "hold": ledger.hold("3")}
+    before = ledger.transactions()
+    with pytest.raises(psycopg.errors.CheckViolation):
+        ledger.do(lambda tx: tx.execute(statement.encode(), values).fetchall())
+    assert ledger.transactions() == before
 
 
 def test_the_application_cannot_write_the_ledger_but_by_its_functions(ledger):

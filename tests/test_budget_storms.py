@@ -358,6 +358,7 @@ class Model(RuleBasedStateMachine):
         self.holds: dict[UUID, dict[str, Any]] = {}
         self.spent: dict[UUID, list[Decimal]] = {}  # by debit of a person: amount, refunded
         self.calls: dict[str, Decimal | None] = {}  # what is booked and not refunded; None where cancelled
+        self.hold_of: dict[str, UUID | None] = {}  # by call: the hold that was its own, as far as anybody has said
 
     def come_in(self, amount: Decimal) -> None:
         paid = min(self.owed, amount)
@@ -421,11 +422,18 @@ class Model(RuleBasedStateMachine):
             assert one.refused == ("available" if gone else None)
             if not gone:
                 self.available -= amount
-                self.holds[one.id] = {"amount": amount, "state": "held", "overdue": overdue, "settled": None}
+                self.holds[one.id] = {
+                    "amount": amount,
+                    "state": "held",
+                    "overdue": overdue,
+                    "settled": None,
+                    "by_hand": Decimal(0),
+                    "call": None,
+                }
 
     def give_back(self, hold: UUID, state: str) -> None:
         self.holds[hold]["state"] = state
-        self.available += self.holds[hold]["amount"]
+        self.come_in(self.holds[hold]["amount"])
 
     @precondition(lambda self: self.holds)
     @rule(data=st.data())
@@ -458,55 +466,99 @@ class Model(RuleBasedStateMachine):
         self.go_out(cost)
 
     @precondition(lambda self: self.holds)
-    @rule(data=st.data(), amount=amounts)
-    def settle(self, data: st.DataObject, amount: Decimal) -> None:
+    @rule(data=st.data(), amount=amounts, call=st.none() | names)
+    def settle(self, data: st.DataObject, amount: Decimal, call: str | None) -> None:
         hold = data.draw(st.sampled_from(sorted(self.holds)))
-        found = self.ledger.do(budget.settle, hold, Settlement(amount=str(amount)))
-        if self.holds[hold]["settled"] is None:
+        found = self.ledger.do(budget.settle, hold, Settlement(amount=str(amount), call_id=call))
+        one = self.holds[hold]
+        if call is not None:
+            self.met([(call, amount)], [hold])
+            assert found.id == (self.hold_of[call] or hold)
+        elif one["settled"] is None and one["call"] is None:
             self.settled(hold, amount)
-        assert Decimal(found.settled_amount or 0) == self.holds[hold]["settled"]
+            one["by_hand"] = amount
+        assert Decimal(found.settled_amount or 0) == (self.holds[found.id]["settled"] or 0)
 
     @rule(data=st.data(), batch=st.lists(st.tuples(names, costs), min_size=1, max_size=4))
     def book(self, data: st.DataObject, batch: list[tuple[str, Decimal]]) -> None:
-        unsettled = sorted(hold for hold, one in self.holds.items() if one["settled"] is None)
-        chosen = [data.draw(st.none() | st.sampled_from(unsettled)) if unsettled else None for _ in batch]
+        chosen = [data.draw(self.some_hold()) for _ in batch]
+        unknown = data.draw(st.booleans())
         asked = [
-            CallCost(name, cost, str(cost), hold_id=hold) for (name, cost), hold in zip(batch, chosen, strict=True)
+            CallCost(name, cost, str(cost), hold_id=hold or (uuid4() if unknown else None))
+            for (name, cost), hold in zip(batch, chosen, strict=True)
         ]
-        owed, met = self.owed, set[UUID]()  # a hold is met by the first of a batch that names it
+        owed = self.owed
         booked = self.ledger.do(budget.book_calls, asked)
+        self.met(batch, chosen)
+        assert sum(one.shortfall for one in booked) >= self.owed - owed
+
+    def some_hold(self) -> st.SearchStrategy[UUID | None]:
+        return st.none() | st.sampled_from(sorted(self.holds)) if self.holds else st.none()
+
+    def met(self, batch: list[tuple[str, Decimal]], chosen: list[UUID | None]) -> None:
+        """Costs of calls meet holds: a hold is met by the first of a batch that names it, a call once a batch."""
+        used = set[UUID]()
+        without_hold = {name for name, spent in self.calls.items() if spent is not None and self.hold_of[name] is None}
         for (name, cost), hold in zip(batch, chosen, strict=True):
             known = name in self.calls
             cost = Decimal(0) if known else cost  # noqa: PLW2901 - a known call costs nothing more
-            if hold is not None and hold not in met:
-                met.add(hold)
-                self.settled(hold, cost)
-            else:
+            one = self.holds[hold] if hold is not None and hold not in used else None
+            if hold is None or one is None or (one["settled"] and one["call"] not in (None, name)):
                 self.go_out(cost)
+            else:
+                used.add(hold)
+                by_hand = one["settled"] is not None
+                if name in without_hold and (one["state"] == "held" or (by_hand and one["call"] is None)):
+                    without_hold.remove(name)
+                    self.hold_of[name] = hold
+                    cost = self.calls[name] or Decimal(0)  # noqa: PLW2901 - its cost moves
+                    self.come_in(cost)
+                    if by_hand:
+                        self.calls[name] = Decimal(0)
+                if by_hand:
+                    cost = Decimal(0)  # noqa: PLW2901 - it was paid by hand
+                else:
+                    self.settled(hold, cost)
+                one["call"] = one["call"] or name
             if not known:
                 self.calls[name] = cost
-        assert sum(one.shortfall for one in booked) >= self.owed - owed
+                self.hold_of[name] = hold
 
     @rule(data=st.data(), batch=st.lists(names, min_size=1, max_size=3, unique=True))
     def cancel(self, data: st.DataObject, batch: list[str]) -> None:
-        held = sorted(hold for hold, one in self.holds.items() if one["state"] == "held")
-        chosen = [data.draw(st.none() | st.sampled_from(held)) if held else None for _ in batch]
+        chosen = [data.draw(self.some_hold()) for _ in batch]
         done = self.ledger.do(
             budget.cancel_calls, [CallCancelled(name, hold) for name, hold in zip(batch, chosen, strict=True)]
         )
         for hold in set(chosen) - {None}:
-            self.give_back(hold, "released")
-        fresh = [name for name in batch if name not in self.calls or self.calls[name] is not None]
-        refunded = {name: self.calls.get(name) or Decimal(0) for name in fresh}
+            if self.holds[hold]["state"] == "held":
+                self.give_back(hold, "released")
+        refunded: dict[str, Decimal] = {}
+        for name, named in sorted(zip(batch, chosen, strict=True)):
+            fresh = name not in self.calls or self.calls[name] is not None
+            if not fresh and (self.hold_of[name] is not None or named is None):
+                continue
+            self.hold_of[name] = hold = self.hold_of.get(name) or named
+            back = self.calls.get(name) or Decimal(0)
+            if hold is not None:
+                one = self.holds[hold]
+                if one["settled"] is not None and one["call"] is None:
+                    one["call"] = name
+                if one["call"] == name:
+                    back += one["by_hand"]
+                    one["by_hand"] = Decimal(0)
+            self.come_in(back)
+            self.calls[name] = None
+            if fresh:
+                refunded[name] = back
         assert {one.call_id: one.refunded for one in done} == refunded
-        self.come_in(sum(refunded.values(), Decimal(0)))
-        self.calls |= dict.fromkeys(fresh)
 
     @invariant()
     def the_same(self) -> None:
         found = self.ledger.do(lambda tx: budget.balances(budget.lock_available(tx)))
         held = sum((one["amount"] for one in self.holds.values() if one["state"] == "held"), Decimal(0))
         assert (found.available, found.held, found.overage) == (self.available, held, self.owed)
+        assert not (found.available and found.overage)
 
     def teardown(self) -> None:
         assert self.ledger.mismatches() == []

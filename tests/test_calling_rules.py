@@ -50,7 +50,7 @@ def test_caps_and_waits_are_those_of_the_table(book):
         state = rule.region.removeprefix("US-")
         limit, channels = calling_law.CAPS.get(state, {}).get(rule.channel, (None, set()))
         assert (rule.cap, set(rule.cap_channels), rule.cap_hours) == (limit, channels, 24)
-        assert rule.days_after_refusal == (365 if state == "WA" else None)
+        assert rule.days_after_refusal == (366 if state == "WA" else None)
         assert rule.closed_on_holidays == (state in ("AL", "RI"))
 
 

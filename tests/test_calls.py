@@ -1,11 +1,13 @@
 """What messages of the call system do: to the lead, the ledger, the Do-Not-Call list and the sequences."""
 
 import uuid
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from functions.config_api.app import handler as config
+from functions.dnc_reviews_api.app import handler as reviews
 from leadline.db import tenant_transaction
 from tests import leads
 from tests.call_messages import START, at, call, deliver, text
@@ -283,6 +285,24 @@ def test_a_call_without_a_hold_is_debited_once(organization, ledger):
     assert ledger.transactions()[1:] == [("debit", "available", "call_spend", "2.000001")]
 
 
+def test_a_cost_that_a_later_message_tells_otherwise_is_told_and_the_first_stays_booked(organization, ledger, rows):
+    deliver(call(organization, "completed", 1, to=NUMBER, cost_usd="3"))
+    assert told_events(rows) == []
+    deliver(call(organization, "completed", 2, to=NUMBER, cost_usd="5"))
+    assert (ledger.balances()[0], told_events(rows)) == ("97.00", [("call_cost_changed", "call-1")])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_hold_that_the_start_alone_names_pays_the_call_in_either_order(organization, ledger, order):
+    hold = ledger.hold("5")
+    for one in [
+        call(organization, "started", 1, to=NUMBER, hold_id=str(hold)),
+        call(organization, "completed", 2, to=NUMBER, cost_usd="3"),
+    ][::order]:
+        deliver(one)
+    assert (ledger.state(hold), ledger.balances()) == ("settled", ("97.00", "0.00", "0.00"))
+
+
 def test_an_unknown_hold_books_the_cost_and_is_told(organization, ledger, rows):
     deliver(call(organization, "completed", to=NUMBER, cost_usd="2", hold_id=str(uuid.uuid4())))
     assert (ledger.balances()[0], told_events(rows)) == ("98.00", [("unknown_hold", "call-1")])
@@ -408,12 +428,260 @@ def test_who_calls_in_and_opts_out_is_listed_and_not_we(organization, rows):
     assert [row["phone_number"] for row in rows("select * from dnc_list where organization_id = %(org)s")] == [NUMBER]
 
 
-def test_an_opt_out_without_any_number_is_a_dead_letter_and_nothing_of_it_is_kept(organization, letters, rows):
-    good = call(organization, "completed", id="good", to=NUMBER)
-    assert deliver(good, call(organization, "completed", to="anonymous", opt_out=OPT_OUT)) == 0
-    assert [reason for _, _, reason in letters] == ["bad_phone"]
-    kept = rows("select message_id from inbox_messages where organization_id = %(org)s")
-    assert [row["message_id"] for row in kept] == [good["id"]]
+@pytest.mark.parametrize("told", [{"to": "anonymous"}, {"lead_id": str(uuid.uuid4())}])
+def test_an_opt_out_without_any_number_is_told_and_all_else_of_its_message_is_done(
+    organization, ledger, letters, rows, told
+):
+    hold = ledger.hold("5")
+    message = call(organization, "completed", cost_usd="3", hold_id=str(hold), opt_out=OPT_OUT, **told)
+    assert (deliver(message), letters) == (0, [])
+    assert ledger.balances() == ("97.00", "0.00", "0.00")
+    assert told_events(rows) == [("opt_out_without_number", "call-1")]
+    assert deliver(call(organization, "analyzed", 5, to=NUMBER)) == 0
+    assert listed(rows) == [NUMBER]  # as soon as a message tells it
+
+
+def listed(rows) -> list[str]:
+    found = rows("select phone_number from dnc_list where organization_id = %(org)s and removed_at is null order by 1")
+    return [row["phone_number"] for row in found]
+
+
+OURS = "+12125550111"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_who_opts_out_of_a_call_that_another_message_calls_inbound_is_the_one_who_called(organization, rows, order):
+    told = {"to": OURS, "from": NUMBER}
+    started = call(organization, "started", 1, direction="inbound", **told)
+    for message in [started, call(organization, "completed", 2, **told, opt_out=OPT_OUT)][::order]:
+        assert deliver(message) == 0
+    assert NUMBER in listed(rows)
+    assert order == -1 or listed(rows) == [NUMBER]
+
+
+@pytest.mark.parametrize("told", [{}, {"lead_id": str(uuid.uuid4())}])
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_opt_out_is_honoured_whichever_message_tells_the_number(organization, rows, told, order):
+    messages = [call(organization, "started", 1, to=NUMBER), call(organization, "analyzed", 2, opt_out=OPT_OUT, **told)]
+    for message in messages[::order]:
+        assert deliver(message) == 0
+    assert listed(rows) == [NUMBER]
+
+
+@pytest.mark.parametrize("outcome", ["opted_out", "Opt_Out", "DO_NOT_CALL"])
+def test_an_outcome_that_says_opted_out_is_a_certain_opt_out(organization, lead, enroll, rows, outcome):
+    ledger = Ledger(organization.caller("admin"))
+    ledger.credit("100")
+    standing, hold = enroll(lead), ledger.hold("5", phone_number=NUMBER)
+    deliver(call(organization, "completed", to=NUMBER, outcome=outcome))
+    (event,) = rows("select reason, words, verdict from opt_out_events where organization_id = %(org)s")
+    assert event == {"reason": "ai_detected", "words": None, "verdict": "certain"}
+    assert (listed(rows), now(caller(organization), lead)["status"], standing()[0]) == ([NUMBER], "dnc", "cancelled")
+    assert ledger.state(hold) == "released"
+
+
+@pytest.mark.parametrize("words", ["STOP", " stop. ", "Stop all", "opt-out please", "UNSUBSCRIBE!"])
+def test_a_reply_that_is_nothing_but_a_stop_word_is_an_opt_out(organization, rows, words):
+    deliver(text(organization, "received", text=words, **{"from": NUMBER}))
+    assert listed(rows) == [NUMBER]
+
+
+def test_a_reply_in_which_a_stop_word_means_something_else_is_none(organization, rows):
+    deliver(text(organization, "received", text="Stop by my office tomorrow", **{"from": NUMBER}))
+    assert listed(rows) == []
+
+
+def test_a_text_that_a_person_wrote_is_theirs_whatever_direction_it_tells(organization, rows):
+    deliver(text(organization, "received", to=OURS, direction="outbound", opt_out=OPT_OUT, **{"from": NUMBER}))
+    assert listed(rows) == [NUMBER]
+
+
+@pytest.mark.parametrize("confidence", [0.99, 0.3])
+def test_an_opt_out_by_email_stops_email_alone(organization, agent, rows, confidence):
+    lead = create(agent, email="Jo@example.com").body
+    message = text(
+        organization,
+        "received",
+        channel="email",
+        lead_id=lead["id"],
+        opt_out={"phrase": "no more", "confidence": confidence},
+        **{"from": "JO.TWO@example.com"},
+    )
+    deliver(message)
+    deliver(message)
+    found = rows("select address, channel, words from opt_out_events where organization_id = %(org)s order by address")
+    assert [(row["address"], row["channel"], row["words"]) for row in found] == [
+        ("jo.two@example.com", "email", "no more"),
+        ("jo@example.com", "email", "no more"),
+    ]
+    assert (listed(rows), now(agent, lead)["status"]) == ([], "new")
+
+
+def test_an_uncertain_opt_out_by_email_can_be_reviewed(organization, rows):
+    opt_out = {"phrase": "hm", "confidence": 0.3}
+    deliver(text(organization, "received", channel="email", opt_out=opt_out, **{"from": "jo@example.com"}))
+    (event,) = rows("select id from opt_out_events where organization_id = %(org)s")
+    reply = caller(organization, "manager").ask(
+        reviews,
+        "POST /dnc/reviews/{event_id}",
+        path={"event_id": str(event["id"])},
+        body={"decision": "reject", "reason": "misread"},
+    )
+    assert (reply.status, reply.body["listed"]) == (200, False)
+
+
+# What the gate counts by ----------------------------------------------------------------------------------------------
+
+
+def test_a_call_of_which_only_the_lead_is_told_is_to_its_number(organization, lead, the_call):
+    deliver(call(organization, "started", lead_id=lead["id"]))
+    assert the_call()["phone_number"] == NUMBER
+
+
+def test_a_later_number_that_cannot_be_read_takes_none_away(organization, the_call):
+    deliver(call(organization, "started", 1, to=NUMBER))
+    deliver(call(organization, "completed", 2, to="sip:agent@example.com"))
+    assert the_call()["phone_number"] == NUMBER
+
+
+FAILED = {"outcome": "network_error"}
+
+
+@pytest.mark.parametrize(
+    ("rang", "messages"),
+    [
+        (False, [("failed", FAILED), ("failed", {"outcome": "INVALID_NUMBER"}), ("analyzed", {"outcome": "busy"})]),
+        (True, [("failed", {"outcome": "canceled"})]),
+        (True, [("failed", {"outcome": "no_answer"}), ("failed", FAILED)]),
+        (True, [("failed", {"outcome": "no_answer"}), ("analyzed", {"outcome": "invalid_number"})]),
+        (True, [("completed", {}), ("failed", FAILED)]),
+        (True, [("failed", FAILED | {"duration_seconds": 45})]),
+        (True, [("failed", {}), ("failed", FAILED)]),
+    ],
+)
+def test_a_call_did_not_ring_only_where_nothing_says_that_it_may_have(organization, the_call, rang, messages):
+    for minutes, (type_, told) in enumerate(messages):
+        deliver(call(organization, type_, minutes, to=NUMBER, **told))
+    assert the_call()["rang"] is rang
+
+
+def test_an_analysis_of_long_ago_moves_no_call_out_of_its_day(organization, the_call):
+    deliver(call(organization, "completed", 9, to=NUMBER), call(organization, "analyzed", -5000))
+    assert the_call()["placed_at"] == START + timedelta(minutes=9)
+    deliver(call(organization, "failed", 4, to=NUMBER))
+    assert the_call()["placed_at"] == START + timedelta(minutes=4)
+    deliver(call(organization, "started", 5, to=NUMBER))
+    assert the_call()["placed_at"] == START + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"outcome": "Not_Interested"},
+        {"outcome": "refused"},
+        {"outcome": "declined"},
+        {"outcome": "opted_out"},
+        {"intent": {"hard_objection": True}},
+        {"opt_out": {"phrase": "no more"}},
+    ],
+)
+def test_no_later_outcome_unsays_a_refusal(organization, the_call, told):
+    body = {"value": {"declined": "cold", "wrong_number": "cold"}}
+    caller(organization, "admin").ask(config, "PUT /config/{key}", path={"key": "call_outcomes"}, body=body)
+    deliver(call(organization, "completed", 3, to=NUMBER, **told))
+    deliver(call(organization, "analyzed", 5, outcome="interested", intent={"hard_objection": False}))
+    assert the_call()["refused_at"] == START + timedelta(minutes=3)
+
+
+@pytest.mark.parametrize("outcome", ["wrong_number", "interested", "no_answer", None])
+def test_other_outcomes_are_no_refusal(organization, the_call, outcome):
+    deliver(call(organization, "completed", to=NUMBER, **({"outcome": outcome} if outcome else {})))
+    assert the_call()["refused_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("type_", "told", "left"),
+    [
+        ("completed", {"cost_usd": "3"}, ("97.00", "settled")),
+        ("failed", FAILED, ("100.00", "released")),
+    ],
+)
+def test_a_call_that_names_its_decision_alone_is_paid_from_its_hold(organization, the_call, type_, told, left):
+    ledger = Ledger(organization.caller("admin"))
+    ledger.credit("100")
+    hold = ledger.hold("5")
+    with tenant_transaction(organization.caller("admin")) as tx:
+        (decision,) = tx.execute(
+            """
+            insert into gate_decisions (
+                phone_number, channel, voice, allowed, reasons, inputs, max_cost, decided_at, valid_until, hold_id,
+                hold_expires_at
+            )
+            values (%s, 'call', 'human', true, '[]', '{}', 5, now(), now() + interval '1 minute', %s, now())
+            returning id
+            """,
+            [NUMBER, hold],
+        ).fetchall()
+    deliver(call(organization, type_, lead_id=str(uuid.uuid4()), decision_id=str(decision["id"]), **told))
+    assert (ledger.balances()[0], ledger.state(hold)) == left
+    assert (the_call()["hold_id"], the_call()["phone_number"]) == (hold, NUMBER)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_call_that_is_told_late_to_be_inbound_pauses_the_sequences(organization, lead, enroll, order):
+    standing = enroll(lead)
+    started = call(organization, "started", 1, direction="inbound", lead_id=lead["id"])
+    for message in [started, call(organization, "completed", 2, lead_id=lead["id"])][::order]:
+        deliver(message)
+    assert standing() == ("paused", "replied")
+
+
+@pytest.mark.usefixtures("ledger")
+def test_calls_of_one_batch_are_booked_in_the_order_in_which_they_ended(organization, rows):
+    messages = [call(organization, "completed", 9 - n, id=f"{n}", to=NUMBER, cost_usd="1") for n in range(9)]
+    deliver(*messages)
+    found = rows(
+        "select reference_id from budget_transactions where organization_id = %(org)s and call_id is not null"
+        " order by sequence"
+    )
+    assert [row["reference_id"] for row in found] == [str(n) for n in reversed(range(9))]
+
+
+# Faults beside an opt-out ---------------------------------------------------------------------------------------------
+
+FAULTS = [
+    *({"cost_usd": 1.5}, {"cost_usd": "-1"}, {"voice": "robot"}, {"duration_seconds": 1.5}, {"outcome": ""}),
+    *({"direction": "sideways"}, {"lead_id": "ada"}, {"script": {"id": "s", "version": -1}}, {"id": ""}),
+]
+
+
+@pytest.mark.parametrize("broken", FAULTS)
+def test_a_fault_beside_an_opt_out_does_not_lose_it(organization, rows, letters, broken):
+    message = call(organization, "completed", opt_out=OPT_OUT, **{"to": NUMBER} | broken)
+    assert deliver(message) == 0
+    assert (listed(rows), len(letters)) == ([NUMBER], 1)
+    kept = rows("select message_id, type from inbox_messages where organization_id = %(org)s")
+    assert [(row["message_id"] == message["id"], row["type"]) for row in kept] == [(False, "call.analyzed")]
+    assert deliver(message) == 0
+    assert len(rows("select from opt_out_events where organization_id = %(org)s")) == 1
+
+
+@pytest.mark.parametrize("fault", [{"occurred_at": "soon"}, {"occurred_at": at(9999)}, {"id": 7}, {"type": "call.odd"}])
+def test_a_fault_in_the_envelope_does_not_lose_an_opt_out_either(organization, rows, letters, fault):
+    assert deliver(call(organization, "completed", to=NUMBER, opt_out=OPT_OUT) | fault) == 0
+    assert (listed(rows), len(letters)) == ([NUMBER], 1)
+
+
+def test_a_fault_of_another_kind_lists_nobody(organization, rows, letters):
+    assert deliver(call(organization, "completed", to=NUMBER, cost_usd=1.5)) == 0
+    assert (listed(rows), len(letters)) == ([], 1)
+
+
+@pytest.mark.parametrize("phrase", ["x" * 10_001, "stop\0"])
+def test_words_that_cannot_all_be_kept_are_cut(organization, rows, letters, phrase):
+    deliver(call(organization, "completed", to=NUMBER, opt_out={"phrase": phrase}, recording_url="x" * 2001))
+    (event,) = rows("select words from opt_out_events where organization_id = %(org)s")
+    assert (event["words"], letters) == (phrase.replace("\0", "")[:10_000], [])
 
 
 def test_a_deleted_leads_number_is_listed_too(organization, agent, lead, rows):

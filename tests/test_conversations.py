@@ -114,3 +114,54 @@ def test_a_call_that_failed_before_it_rang_gives_back_money_and_place(admin, org
         )
     assert budget_of(admin)["available"] == "100.00"
     assert codes(authorize(admin, OKLAHOMA, NOON + timedelta(minutes=1))) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"voice": "human"},  # and an artificial one was allowed
+        {"decision_id": "01890000-0000-7000-8000-000000000000"},
+    ],
+)
+def test_a_call_other_than_the_one_that_was_allowed_is_told(admin, organization, said):
+    decision = authorize(admin, ATLANTA, NOON)
+    deliver(told(organization, "started", NOON, **({"id": "call-7", "to": ATLANTA, **of(decision)} | said)))
+    assert [event["subject_id"] for event in events(admin, "call_not_allowed")] == ["call-7"]
+
+
+def test_the_word_for_a_text_allows_no_call(admin, organization):
+    decision = authorize(admin, ATLANTA, NOON, channel="sms")
+    deliver(told(organization, "started", NOON, id="call-7", to=ATLANTA, **of(decision)))
+    assert len(events(admin, "call_not_allowed")) == 1
+
+
+def test_one_decision_is_for_one_call(admin, organization):
+    decision = authorize(admin, ATLANTA, NOON)
+    for number in range(3):
+        started = NOON + timedelta(seconds=number)
+        deliver(told(organization, "started", started, id=f"call-{number}", to=ATLANTA, **of(decision)))
+    assert {event["subject_id"] for event in events(admin, "call_not_allowed")} == {"call-1", "call-2"}
+
+
+def test_a_call_after_an_opt_out_is_told_though_its_minute_was_not_over(admin, organization):
+    decision = authorize(admin, ATLANTA, NOON)
+    opt_out = {"phrase": "stop", "confidence": 1}
+    deliver(told(organization, "completed", NOON + timedelta(seconds=5), id="call-1", to=ATLANTA, opt_out=opt_out))
+    deliver(told(organization, "started", NOON + timedelta(seconds=30), id="call-2", to=ATLANTA, **of(decision)))
+    assert [event["subject_id"] for event in events(admin, "call_after_opt_out")] == ["call-2"]
+
+
+def test_a_call_reported_by_its_lead_alone_takes_its_place(admin, organization):
+    lead = new_lead(admin, OKLAHOMA)
+    for number in range(3):
+        decision = authorize(admin, OKLAHOMA, NOON)
+        deliver(told(organization, "started", NOON, id=f"call-{number}", lead_id=lead["id"], **of(decision)))
+    assert codes(authorize(admin, OKLAHOMA, NOON + timedelta(hours=1))) == ["cap_reached"]
+    assert events(admin, "call_not_allowed") == []
+
+
+def test_a_call_over_the_cap_that_nobody_asked_for_is_told(admin, organization):
+    for number in range(4):
+        started = NOON + timedelta(minutes=number)
+        deliver(told(organization, "started", started, id=f"call-{number}", to=OKLAHOMA))
+    assert [event["subject_id"] for event in events(admin, "call_over_cap")] == ["call-3"]

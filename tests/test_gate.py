@@ -1,6 +1,7 @@
 """The gate: each reason against a contact, all of them told, decided once, and its money held."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -120,14 +121,17 @@ def call_row(organization, connect):
     conn = connect()
 
     def call_row(number: str, at: datetime, **fields: Any) -> None:
-        row = {"direction": "outbound", "rang": True, "decision_id": None, "outcome": None} | fields
+        row = {"direction": "outbound", "rang": True, "decision_id": None, "refused_at": None} | fields
         with conn.transaction():
             conn.execute("select enter_context(%s, %s)", [organization.tenant_id, organization.organization_id])
             conn.execute(
                 """
-                insert into calls (call_id, phone_number, occurred_at, status, decision_id, direction, rang, outcome)
+                insert into calls (
+                    call_id, phone_number, occurred_at, placed_at, status, decision_id, direction, rang, refused_at
+                )
                 values (
-                    %(call_id)s, %(number)s, %(at)s, 'started', %(decision_id)s, %(direction)s, %(rang)s, %(outcome)s
+                    %(call_id)s, %(number)s, %(at)s, %(at)s, 'started', %(decision_id)s, %(direction)s, %(rang)s,
+                    %(refused_at)s
                 )
                 """,
                 row | {"call_id": f"call {next(_keys)}", "number": number, "at": at},
@@ -333,7 +337,7 @@ def test_all_reasons_are_told_and_not_only_the_first(admin):
     lead = new_lead(admin, MIAMI)
     list_number(admin, MIAMI)
     found = codes(authorize(admin, clock=local("23:00"), lead_id=lead["id"]))
-    assert found == ["calling_blocked", "consent_revoked", "on_dnc_list", "outside_hours"]
+    assert found == ["calling_blocked", "consent_revoked", "insufficient_budget", "on_dnc_list", "outside_hours"]
 
 
 def test_an_organization_may_be_stricter_and_not_laxer(ready):
@@ -424,11 +428,11 @@ def test_what_another_organization_did_takes_no_place(call_row, customer, organi
 
 
 def test_in_washington_who_refused_is_left_alone_for_a_year(ready, call_row):
-    call_row(SEATTLE, NOON, outcome="not_interested")
-    refused = authorize(ready, SEATTLE, NOON + timedelta(days=364))
+    call_row(SEATTLE, NOON, refused_at=NOON)
+    refused = authorize(ready, SEATTLE, NOON + timedelta(days=365))
     assert (codes(refused), refused["reasons"][0]["rule"]) == (["cap_reached"], "us-wa.call")
-    assert datetime.fromisoformat(refused["next_allowed_at"]) == NOON + timedelta(days=365)
-    assert codes(authorize(ready, SEATTLE, NOON + timedelta(days=365))) == []
+    assert datetime.fromisoformat(refused["next_allowed_at"]) == NOON + timedelta(days=366)
+    assert codes(authorize(ready, SEATTLE, NOON + timedelta(days=366))) == []
 
 
 def test_an_organization_may_cap_contacts_itself(ready):
@@ -436,6 +440,69 @@ def test_an_organization_may_cap_contacts_itself(ready):
     authorize(ready, ATLANTA, channel="sms")
     refused = authorize(ready, ATLANTA)
     assert (codes(refused), refused["reasons"][0]["rule"]) == (["cap_reached"], "organization")
+
+
+def test_what_waits_gives_its_place_back_when_its_minute_is_over(ready):
+    for _ in range(3):
+        authorize(ready, OKLAHOMA, NOON)
+    refused = authorize(ready, OKLAHOMA, NOON + timedelta(seconds=1))
+    assert datetime.fromisoformat(refused["next_allowed_at"]) == NOON + timedelta(seconds=60)
+
+
+# What ends ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_time_helps_after_the_consent_has_ended(admin):
+    fund(admin)
+    soon = datetime.now(UTC) + timedelta(minutes=30)
+    consent(admin, MIAMI, expires_at=soon.isoformat())
+    evening = datetime.now(NEW_YORK).replace(hour=23, minute=0)
+    decision = authorize(admin, MIAMI, evening)
+    assert (codes(decision), decision["next_allowed_at"]) == (["outside_hours"], None)
+
+
+def test_a_decision_does_not_outlive_its_consent(admin):
+    fund(admin)
+    ends = datetime.now(UTC) + timedelta(seconds=20)
+    # Somewhere in the country it is day.
+    allowed = []
+    for number in (ATLANTA, SEATTLE, "+18085550142", "+16715550142", "+13405550142"):
+        consent(admin, number, expires_at=ends.isoformat())
+        allowed.append(authorize(admin, number, None))
+    until = [datetime.fromisoformat(one["valid_until"]) for one in allowed if one["allowed"]]
+    assert until
+    assert max(until) <= ends
+
+
+def test_an_entry_that_has_expired_denies_no_more_though_the_clock_has_not_lifted_it(ready):
+    lead = new_lead(ready, ATLANTA)
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    list_number(ready, ATLANTA, reason="cooling_off", expires_at=soon.isoformat())
+    assert codes(authorize(ready, lead_id=lead["id"])) == ["calling_blocked", "on_dnc_list"]
+    time.sleep(max(0, (soon - datetime.now(UTC)).total_seconds()) + 0.05)
+    assert codes(authorize(ready, lead_id=lead["id"])) == []
+
+
+def test_an_opt_out_that_a_lead_took_along_voids_what_the_new_number_had_agreed_to(ready):
+    lead = new_lead(ready, OKLAHOMA)
+    list_number(ready, OKLAHOMA)
+    path = {"lead_id": lead["id"]}
+    version = ready.ask(leads_handler, "GET /leads/{lead_id}", path=path).headers["etag"]
+    moved = ready.ask(
+        leads_handler,
+        "PATCH /leads/{lead_id}",
+        path=path,
+        headers={"if-match": version},
+        body={"phone_number": ATLANTA},
+    )
+    assert moved.status == 200, moved.body
+    assert codes(authorize(ready, ATLANTA)) == ["calling_blocked", "consent_revoked", "on_dnc_list"]
+
+
+def test_money_held_for_a_number_comes_back_with_its_revocation(ready):
+    assert authorize(ready, ATLANTA)["allowed"]
+    ready.ask(consents_handler, "POST /consents/revocations", body={"phone_number": ATLANTA})
+    assert budget_of(ready)["held"] == "0.00"
 
 
 # Texts and emails ----------------------------------------------------------------------------------------------------
@@ -466,6 +533,15 @@ def test_a_phone_opt_out_stops_email_unless_the_organization_decides_otherwise(a
     assert codes(authorize(admin, **fields)) == ["on_dnc_list"]
     decide_config(admin, "phone_opt_out_stops_email", False)
     assert codes(authorize(admin, **fields)) == []
+
+
+def test_an_email_opt_out_of_the_person_stops_email_and_calls_go_on(ready):
+    decide_config(ready, "postal_address", "1 Main Street, Atlanta, GA 30303")
+    lead = new_lead(ready, ATLANTA, email="ana@example.com")
+    revoked = {"phone_number": ATLANTA, "channels": ["email"]}
+    assert ready.ask(consents_handler, "POST /consents/revocations", body=revoked).status == 201
+    assert codes(authorize(ready, lead_id=lead["id"], channel="email", max_cost=None)) == ["consent_revoked"]
+    assert codes(authorize(ready, lead_id=lead["id"])) == []
 
 
 # Asked twice, and wrongly --------------------------------------------------------------------------------------------
@@ -518,6 +594,20 @@ def test_what_cannot_be_judged_is_refused_by_field(ready, fields, code):
     reply = ask(ready, **fields)
     assert (reply.status, reply.body["code"]) == (422, code)
     assert budget_of(ready)["held"] == "0.00"
+
+
+def test_the_missing_money_is_told_beside_the_hour_and_then_no_time_helps(admin):
+    consent(admin, MIAMI)
+    refused = authorize(admin, MIAMI, local("23:00"))
+    assert (codes(refused), refused["next_allowed_at"]) == (["insufficient_budget", "outside_hours"], None)
+
+
+def test_an_agent_who_sees_own_leads_only_asks_for_no_other(ready, organization):
+    decide_config(ready, "agents_see_own_leads_only", True)
+    lead = new_lead(ready, ATLANTA, user_id=str(organization.members["manager"].id))
+    agent = caller(organization, "agent")
+    assert [ask(agent, ATLANTA).status, ask(agent, lead_id=lead["id"]).status] == [404, 404]
+    assert ask(agent, MIAMI).body["allowed"]
 
 
 # Several at once -----------------------------------------------------------------------------------------------------

@@ -298,7 +298,7 @@ def test_caps_and_waits_are_those_of_the_rules_in_force(book):
         hours.Cap("us-fl.call", 1, 3, 24, ("call",)),
         hours.Cap("us-md.call", 1, 3, 24, ("call", "sms")),
     ]
-    assert {rule.id: rule.days_after_refusal for rule in in_force if rule.days_after_refusal} == {"us-wa.call": 365}
+    assert {rule.id: rule.days_after_refusal for rule in in_force if rule.days_after_refusal} == {"us-wa.call": 366}
     before = at(CENTRAL, 2025, 8, 31, 12)
     assert [rule.id for rule in hours.rules_in_force(before, us(CENTRAL, "TX"), "sms", book)] == ["us.federal.sms"]
 

@@ -113,8 +113,8 @@ def with_calls(at_size, server):
     with db.psycopg.connect(superuser, autocommit=True) as conn:
         conn.execute(
             """
-            insert into calls (tenant_id, organization_id, lead_id, call_id, occurred_at, phone_number)
-            select tenant_id, organization_id, id, id::text, created_at, phone_number from leads
+            insert into calls (tenant_id, organization_id, lead_id, call_id, occurred_at, placed_at, phone_number)
+            select tenant_id, organization_id, id, id::text, created_at, created_at, phone_number from leads
             """
         )
         conn.execute(

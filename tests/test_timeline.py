@@ -28,7 +28,10 @@ def lead(agent, organization):
         for score in (10, 20, 30):
             tx.execute("insert into lead_score_history (lead_id, score) values (%s, %s)", (lead["id"], score))
         for id_ in ("a", "b"):
-            tx.execute("insert into calls (call_id, lead_id, occurred_at) values (%s, %s, now())", (id_, lead["id"]))
+            tx.execute(
+                "insert into calls (call_id, lead_id, occurred_at, placed_at) values (%s, %s, now(), now())",
+                (id_, lead["id"]),
+            )
             tx.execute(
                 "insert into messages (message_id, lead_id, occurred_at) values (%s, %s, now())", (id_, lead["id"])
             )

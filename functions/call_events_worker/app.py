@@ -15,6 +15,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         read=lambda body: calls.read(body, datetime.now(UTC)),
         group=calls.organization,
         run=take,
+        salvage=honour_opt_out,
         dead_letters=settings.call_dead_letters_url(),
     )
 
@@ -24,3 +25,9 @@ def take(messages: list[calls.Message]) -> None:
     tenant_id, organization_id = calls.organization(messages[0])
     with tenant_transaction(Caller(tenant_id, organization_id, trigger_type="call")) as tx:
         calls.take(tx, messages, datetime.now(UTC))
+
+
+def honour_opt_out(body: str) -> None:
+    """Of a message that cannot be taken in, the opt-out."""
+    if message := calls.opt_out_in(body, datetime.now(UTC)):
+        take([message])

@@ -15,7 +15,7 @@ from psycopg.rows import kwargs_row
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from leadline import config, dnc, phone, settings
+from leadline import budget, config, dnc, phone, settings
 from leadline.db import Transaction, fetch_one
 from leadline.errors import Refused
 from leadline.inputs import Input, Instant, Moment, Name, Prose, Word
@@ -272,7 +272,10 @@ def search(tx: Transaction, sought: NumberSought, query: PageQuery) -> Found:
 
 
 def revoke(tx: Transaction, new: NewRevocation) -> Revocation:
-    """The revocation, kept; it holds at once. Raises BadPhone and NotYetGiven."""
+    """The revocation, kept; it holds at once, and money held for the number comes back.
+
+    Raises BadPhone and NotYetGiven.
+    """
     now = datetime.now(UTC)
     revoked_at = new.revoked_at or now
     if revoked_at > now:
@@ -290,4 +293,6 @@ def revoke(tx: Transaction, new: NewRevocation) -> Revocation:
         """,
         new.model_dump() | {"phone_number": number, "revoked_at": revoked_at, "due_on": due_on},
     )
+    if {"call", "sms"} & set(new.channels):
+        budget.release_numbers(tx, [number])
     return Revocation(**row)

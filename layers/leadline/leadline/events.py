@@ -68,13 +68,15 @@ def together(
     read: Callable[[str], AnyT],
     group: Callable[[AnyT], Hashable],
     run: Callable[[list[AnyT]], None],
+    salvage: Callable[[str], None],
     dead_letters: str,
 ) -> dict[str, Any]:
     """Runs a batch group by group, all messages of a group together; no message suffers for another.
 
     A group that fails is run again message by message. What can never be done (PermanentFault, an organization that is
     not the tenant's, data that the database refuses) goes to the dead-letter queue with its reason and is done with;
-    anything else that fails is named in the answer, and comes again from the queue.
+    anything else that fails is named in the answer, and comes again from the queue. `salvage` does before a burial what
+    must be done even of such a message; it is done again with a message whose burial has failed.
     """
     groups: dict[Hashable, list[_Read[AnyT]]] = {}
     failed: list[tuple[Mapping[str, Any], Exception]] = []
@@ -90,7 +92,9 @@ def together(
             continue
         failures = [failure] if len(members) == 1 else _one_by_one(run, members)
         failed += [(member.record, last) for member, last in zip(members, failures, strict=True) if last]
-    again = [record["messageId"] for record, failure in failed if not _is_buried(record, failure, dead_letters)]
+    again = [
+        record["messageId"] for record, failure in failed if not _is_buried(record, failure, salvage, dead_letters)
+    ]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}
 
 
@@ -120,11 +124,18 @@ def _tried(work: Callable[[], AnyT]) -> tuple[AnyT | None, Exception | None]:
         return None, error
 
 
-def _is_buried(record: Mapping[str, Any], failure: Exception, dead_letters: str) -> bool:
+def _is_buried(
+    record: Mapping[str, Any], failure: Exception, salvage: Callable[[str], None], dead_letters: str
+) -> bool:
     """Whether a record is done with, in the dead-letter queue with its reason; any other is to come again."""
     if isinstance(failure, PermanentFault):
         told = {"reason": failure.reason, "detail": failure.detail[:LONGEST_DETAIL]}
         attributes = {name: {"DataType": "String", "StringValue": text} for name, text in told.items() if text}
+        _, unsaved = _tried(partial(salvage, record["body"]))
+        # What cannot be salvaged for good is lost with the message, which a person is to look at.
+        if unsaved and not isinstance(unsaved, PermanentFault):
+            _log_failure(record["messageId"], unsaved)
+            return False
         _, unsent = _tried(partial(_send, dead_letters, record["body"], attributes))
         if unsent is None:
             logger.error("dead letter", extra={"message_id": record["messageId"], **told})

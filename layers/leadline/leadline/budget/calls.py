@@ -27,13 +27,15 @@ class CallCost:
 
 @dataclass(frozen=True, slots=True)
 class BookedCall:
-    """What became of a cost; `known` was booked or cancelled before, `unknown_hold` is debited like one without a hold.
+    """What became of a cost; `unknown_hold` is debited like one without a hold.
 
+    `known` was booked or cancelled before, `known_otherwise` booked at another cost, which stays; a call that was
+    debited before its hold was named is `settled` from it now.
     `shortfall` is what neither the hold nor the available balance covered; the event budget_overage tells of it.
     """
 
     call_id: str
-    outcome: Literal["settled", "released", "debited", "known", "unknown_hold"]
+    outcome: Literal["settled", "released", "debited", "known", "known_otherwise", "unknown_hold"]
     shortfall: Decimal
 
 
@@ -56,7 +58,8 @@ class CancelledCall:
 def book_calls(tx: Tx, costs: Sequence[CallCost]) -> list[BookedCall]:
     """Books each call once, whatever comes again: from its hold, beyond it from available, the rest from overage.
 
-    Answers in order. A cost of zero releases the hold; a call that was cancelled books nothing.
+    Answers in order. A call that was booked before anybody named its hold, still held, moves to it. A cost of zero
+    releases the hold; a call that was cancelled books nothing.
     """
     columns = {name: [getattr(one, name) for one in costs] for name in CallCost.__dataclass_fields__}
     rows = tx.execute(
@@ -72,7 +75,10 @@ def book_calls(tx: Tx, costs: Sequence[CallCost]) -> list[BookedCall]:
 
 
 def cancel_calls(tx: Tx, cancellations: Sequence[CallCancelled]) -> list[CancelledCall]:
-    """Undoes each call once: releases its hold where it is held, and refunds in full what was booked under its id."""
+    """Undoes each call once: releases its hold where it is held, and refunds in full what was booked for it.
+
+    That is what was booked under its id, and by hand on its hold.
+    """
     columns = {name: [getattr(one, name) for one in cancellations] for name in CallCancelled.__dataclass_fields__}
     rows = tx.execute("select call_id, refunded from cancel_calls(%(call_id)s::text[], %(hold_id)s::uuid[])", columns)
     return [CancelledCall(**row) for row in rows.fetchall()]

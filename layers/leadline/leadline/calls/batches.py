@@ -1,38 +1,21 @@
 """A batch of messages for one organization, taken in: one transaction of few statements, however many messages."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TypeAlias
 from uuid import UUID
 
-from psycopg import sql
-
 from leadline import config, dnc, domain_events, gate, phone
-from leadline.calls import effects, inbox, ledger
+from leadline.calls import effects, inbox, ledger, optouts
 from leadline.calls.effects import People, Plan
-from leadline.calls.folding import CallState, Kept, Normalise, TextState, fold_call, fold_text, person, told_of_text
-from leadline.calls.inbox import Before
-from leadline.calls.messages import AboutCall, AboutText, Message, MessageReceived, MessageStatus, payload
+from leadline.calls.folding import CallState, Kept, Normalise, TextState, fold_call, fold_text
+from leadline.calls.inbox import Allowance, Before
+from leadline.calls.messages import Message
+from leadline.calls.optouts import Known
 from leadline.db import Transaction
-from leadline.dnc.additions import Addition, detected, write
 from leadline.domain_events import NewEvent
 from leadline.errors import Busy
-from leadline.events import PermanentFault
-
-Asking: TypeAlias = AboutCall | MessageReceived  # what may carry an opt-out
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A person who opted out: by which message, of which call or text, and the numbers that are to be listed."""
-
-    message_id: str
-    trigger_id: str
-    lead_named: UUID | None
-    numbers: list[str]
-    additions: list[Addition]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,80 +45,135 @@ class Batch:
 def take(tx: Transaction, messages: Sequence[Message], now: datetime) -> None:
     """Takes in messages of one organization, each once whatever its queue delivers, in whatever order they come.
 
-    Locks in the order that everybody keeps: numbers, inbox, calls, leads, enrollments, and the ledger last. Raises
-    PermanentFault (bad_phone) where a person who opted out has no number, and Busy where a lead's number just changes.
+    Locks in the order that everybody keeps: numbers, inbox, calls, leads, enrollments, and the ledger last. Raises Busy
+    where the number of somebody who opted out just changes.
     """
     once = {message.id: message for message in reversed(messages)}
-    sent = sorted(once.values(), key=lambda message: (message.occurred_at, message.id))
-    asking = [message for message in sent if not isinstance(message, MessageStatus) and message.opt_out]
-    numbers = effects.numbers_of(tx, [lead_id for message in asking if (lead_id := _person(message)[0])])
+    sent = [inbox.as_kept(message) for message in once.values()]
+    sent.sort(key=lambda message: (message.occurred_at, message.message_id))
+    heard = inbox.kept(tx, _calls(sent), _texts(sent))
+    calls_before, texts_before = inbox.known(tx, _calls(sent), _texts(sent))
     decided = config.read(tx)
     normalise = partial(_normalised, region=decided.default_region)
-    asked = [_asked(message, numbers, normalise, now) for message in asking]
-    if asked:
-        dnc.lock_numbers(tx, sorted({number for one in asked for number in one.numbers}))
+    told = {message.message_id: message for message in [*sent, *heard]}
+    foreseen = _folded(told.values(), {*told}, decided, normalise, (calls_before.fetchall(), texts_before.fetchall()))
+    locked = _foreseen_numbers(tx, foreseen)
+    if locked:
+        dnc.lock_numbers(tx, sorted(locked))
     batch, new = _kept(tx, sent, decided, normalise)
-    asked = [one for one in asked if one.message_id in new]
-    if any(not one.numbers for one in asked):
-        raise PermanentFault("bad_phone", "/call/to")
     if new:
-        _apply(tx, batch, asked)
+        _apply(tx, batch, new, locked, now)
 
 
-def _kept(tx: Transaction, sent: list[Message], decided: config.Config, normalise: Normalise) -> tuple[Batch, set[str]]:
+def _foreseen_numbers(tx: Transaction, batch: Batch) -> set[str]:
+    """The numbers that opt-outs will list, by all that is known before anything is locked."""
+    calls = [call for call in batch.calls if call.opt_outs]
+    texts = [text for text in batch.texts if text.opt_outs]
+    if not calls and not texts:
+        return set()
+    calls = _resolved(calls, batch.calls_before, inbox.allowances(tx, calls))
+    before = [batch.calls_before.get(call.call_id) for call in calls]
+    before += [batch.texts_before.get(text.message_id) for text in texts]
+    lead_ids = [state.lead_named for state in [*calls, *texts]] + [one.lead_id for one in before if one]
+    of_leads = effects.numbers_of(tx, {lead_id for lead_id in lead_ids if lead_id})
+    said = [one.number for state in [*calls, *texts] for one in state.opt_outs]
+    found = [*said, *of_leads.values(), *(state.phone_number for state in [*calls, *texts])]
+    return {number for number in found if number}
+
+
+def _kept(tx: Transaction, sent: list[Kept], decided: config.Config, normalise: Normalise) -> tuple[Batch, set[str]]:
     """Keeps the messages, locks their calls and texts and makes them anew; and which messages are new."""
     received = inbox.receive(tx, sent)
-    call_times = _first_heard_of((one.call.id, one) for one in sent if isinstance(one, AboutCall))
-    text_times = _first_heard_of((one.message.id, one) for one in sent if isinstance(one, AboutText))
+    call_times = _first_heard_of((one.call_id, one.occurred_at) for one in sent)
+    text_times = _first_heard_of((one.text_message_id, one.occurred_at) for one in sent)
     calls_before = inbox.lock_calls(tx, call_times)
     texts_before = inbox.lock_texts(tx, text_times)
     kept = inbox.kept(tx, list(call_times), list(text_times)).fetchall()
     new: set[str] = {row["message_id"] for row in received}
-    touched = {(one.call_id, one.text_message_id) for one in kept if one.message_id in new}
-    by_thing: dict[tuple[str | None, str | None], list[Kept]] = {thing: [] for thing in touched}
-    for one in kept:
-        if (thing := (one.call_id, one.text_message_id)) in touched:
-            by_thing[thing].append(one)
-    calls = [fold_call(all_, decided.call_outcomes, normalise) for (call_id, _), all_ in by_thing.items() if call_id]
+    batch = _folded(kept, new, decided, normalise, (calls_before.fetchall(), texts_before.fetchall()))
+    calls = _resolved(batch.calls, batch.calls_before, inbox.allowances(tx, batch.calls))
     billing = {one.call_id for one in kept if one.message_id in new and _bills(one)}
-    batch = Batch(
-        calls,
-        [fold_text(all_, normalise) for (_, text_id), all_ in by_thing.items() if text_id],
-        [call for call in calls if call.call_id in billing],
+    return replace(batch, calls=calls, billed=[call for call in calls if call.call_id in billing]), new
+
+
+def _folded(
+    kept: Iterable[Kept],
+    new: set[str],
+    decided: config.Config,
+    normalise: Normalise,
+    before: tuple[Sequence[Before], Sequence[Before]],
+) -> Batch:
+    """The calls and texts of which a message is new, from all messages about them."""
+    by_thing: dict[tuple[str | None, str | None], list[Kept]] = {}
+    for one in kept:
+        by_thing.setdefault((one.call_id, one.text_message_id), []).append(one)
+    touched = {thing: all_ for thing, all_ in by_thing.items() if any(one.message_id in new for one in all_)}
+    calls_before, texts_before = before
+    return Batch(
+        [fold_call(all_, decided.call_outcomes, normalise) for (call_id, _), all_ in touched.items() if call_id],
+        [fold_text(all_, normalise) for (_, text_id), all_ in touched.items() if text_id],
+        [],
         {one.key: one for one in calls_before},
         {one.key: one for one in texts_before},
     )
-    return batch, new
 
 
-def _apply(tx: Transaction, batch: Batch, asked: list[Asked]) -> None:
+def _resolved(
+    calls: Sequence[CallState], before: dict[str, Before], allowances: dict[UUID, Allowance]
+) -> list[CallState]:
+    """Calls with what their messages leave out: the hold by the decision, and the number by what else is known."""
+    resolved: list[CallState] = []
+    for call in calls:
+        decision = allowances.get(call.decision_id) if call.decision_id else None
+        hold = allowances.get(call.hold_id) if call.hold_id else None
+        known = [before.get(call.call_id), decision, hold]
+        number = call.phone_number or next((one.phone_number for one in known if one and one.phone_number), None)
+        hold_id = call.hold_id or (decision.hold_id if decision else None)
+        resolved.append(replace(call, phone_number=number, hold_id=hold_id))
+    return resolved
+
+
+def _apply(tx: Transaction, batch: Batch, new: set[str], numbers_locked: set[str], now: datetime) -> None:
     """All that new messages do."""
-    ids = batch.lead_ids() | {one.lead_named for one in asked if one.lead_named}
-    numbers = batch.numbers() | {number for one in asked for number in one.numbers}
-    locked = effects.lock_leads(tx, ids, numbers)
-    standing = effects.standing(tx, ids, numbers, [call.call_id for call in batch.calls])
+    locked = effects.lock_leads(tx, batch.lead_ids(), batch.numbers())
+    standing = effects.standing(tx, batch.lead_ids(), batch.numbers(), [call.call_id for call in batch.calls])
     people = People(locked)
-    _require_numbers_as_read(people, asked)
     plan = Plan()
     calls = effects.plan_calls(plan, people, batch.calls, batch.calls_before)
     texts = effects.plan_texts(plan, people, batch.texts, batch.texts_before)
     effects.plan_statuses(plan, people, batch.calls, calls.of_lead, standing)
+    batch = _with_leads_numbers(batch, people, calls.of_lead)
+    asked = [
+        *optouts.of_calls(batch.calls, Known(batch.calls_before, people, calls.of_lead, new, now)),
+        *optouts.of_texts(batch.texts, Known(batch.texts_before, people, texts.of_lead, new, now)),
+    ]
+    of_number = {number for one in asked for number in one.numbers}
+    if not of_number <= numbers_locked:
+        raise Busy
     inbox.write_calls(tx, batch.calls, calls.of_lead, calls.counted)
     inbox.write_texts(tx, batch.texts, texts.of_lead, texts.counted)
     effects.write_leads(tx, plan.effects, people)
-    of_number = {number for one in asked for number in one.numbers}
     leaving = people.with_numbers(of_number)
     effects.pause(tx, plan.paused - leaving)
     touched = {*calls.of_lead.values(), *texts.of_lead.values()}
     effects.score(tx, [lead_id for lead_id in touched if people.by_id[lead_id].is_live])
     if asked:
         effects.lock_enrollments(tx, leaving)
-    gate.note_findings(tx, [call.call_id for call in batch.calls if call.started_at and call.decision_id])
-    findings = [*_findings(batch.calls), *ledger.book(tx, batch.billed)]
+    gate.note_findings(tx, [call.call_id for call in batch.calls if call.direction == "outbound"])
+    findings = [*_findings(batch.calls), *ledger.book(tx, batch.billed), *optouts.unheeded(asked)]
     # After the ledger: a call that ends with an opt-out settles its own hold before those of the number are released.
-    if asked:
-        _list(tx, people, asked)
+    optouts.honour(tx, people, asked)
     domain_events.note_all(tx, findings)
+
+
+def _with_leads_numbers(batch: Batch, people: People, of_lead: dict[str, UUID]) -> Batch:
+    """A call of which nothing else tells the number has its lead's."""
+
+    def with_number(call: CallState) -> CallState:
+        lead = people.by_id.get(of_lead[call.call_id]) if call.call_id in of_lead else None
+        return replace(call, phone_number=lead.phone_number) if lead and not call.phone_number else call
+
+    return replace(batch, calls=[with_number(call) for call in batch.calls])
 
 
 def _findings(calls: list[CallState]) -> list[NewEvent]:
@@ -154,59 +192,26 @@ def _findings(calls: list[CallState]) -> list[NewEvent]:
 
 
 def _bills(message: Kept) -> bool:
-    """Whether a message may concern the ledger: an end of a call, its cost or its hold."""
+    """Whether a message may concern the ledger: an end of a call, its cost, its hold or its decision."""
     told = message.payload.get("call", {})
-    return message.type in ("call.completed", "call.failed") or "cost_usd" in told or "hold_id" in told
+    return message.type in ("call.completed", "call.failed") or not told.keys().isdisjoint(
+        {"cost_usd", "hold_id", "decision_id"}
+    )
 
 
-def _list(tx: Transaction, people: People, asked: list[Asked]) -> None:
-    """Puts who opted out on the Do-Not-Call list, with all that this stops."""
-    triggers = {lead_id: one.trigger_id for one in reversed(asked) for lead_id in people.with_numbers(set(one.numbers))}
-    effects.name_triggers(tx, triggers)
-    write(tx, [addition for one in asked for addition in one.additions], sql.SQL("id"))
+def _calls(sent: Iterable[Kept]) -> list[str]:
+    return sorted({one.call_id for one in sent if one.call_id is not None})
 
 
-def _asked(message: Asking, numbers: dict[UUID, str | None], normalise: Normalise, now: datetime) -> Asked:
-    """The numbers to list: the person's as the message has it, and the lead's where it names one."""
-    lead_named, address = _person(message)
-    found = {address and normalise(address), lead_named and numbers.get(lead_named)}
-    listed = sorted(number for number in found if number)
-    is_call = isinstance(message, AboutCall)
-    channel = "call" if is_call else message.message.channel or "sms"
-    opt_out = message.opt_out
-    additions = [
-        detected(
-            number,
-            source=channel,
-            channel=channel,
-            words=opt_out and opt_out.phrase,
-            confidence=opt_out and opt_out.confidence,
-            at=min(message.occurred_at, now),
-        )
-        for number in listed
-    ]
-    return Asked(message.id, message.call.id if is_call else message.message.id, lead_named, listed, additions)
+def _texts(sent: Iterable[Kept]) -> list[str]:
+    return sorted({one.text_message_id for one in sent if one.text_message_id is not None})
 
 
-def _person(message: Asking) -> tuple[UUID | None, str | None]:
-    """The lead that a message names, and the person's number as it stands there."""
-    told = payload(message)
-    of = told["call"] if isinstance(message, AboutCall) else {"direction": "inbound"} | told_of_text(told)
-    return (UUID(of["lead_id"]) if "lead_id" in of else None), person(of)
-
-
-def _require_numbers_as_read(people: People, asked: list[Asked]) -> None:
-    """The numbers of leads were read before they could be locked; where one has changed since, all begins anew."""
-    for one in asked:
-        lead = people.by_id.get(one.lead_named) if one.lead_named else None
-        if lead and lead.phone_number and lead.phone_number not in one.numbers:
-            raise Busy
-
-
-def _first_heard_of(things: Iterable[tuple[str, Message]]) -> dict[str, datetime]:
+def _first_heard_of(things: Iterable[tuple[str | None, datetime]]) -> dict[str, datetime]:
     times: dict[str, datetime] = {}
-    for key, message in things:
-        times[key] = min(message.occurred_at, times.get(key, message.occurred_at))
+    for key, at in things:
+        if key is not None:
+            times[key] = min(at, times.get(key, at))
     return times
 
 

@@ -20,6 +20,7 @@ class Lead:
 
     id: UUID
     phone_number: str | None
+    email: str | None
     status: str
     last_contact_date: datetime | None
     is_live: bool
@@ -99,7 +100,9 @@ def plan_calls(plan: Plan, people: People, calls: Sequence[CallState], before: M
     for call in calls:
         known = before.get(call.call_id)
         lead = people.find(call.lead_named, call.phone_number, known)
-        if _counts(plan, links, (call.call_id, call.reached_at), lead, known) and lead and call.direction == "inbound":
+        counts_now = _counts(plan, links, (call.call_id, call.reached_at), lead, known)
+        is_news = counts_now or (call.reached_at is not None and known is not None and known.direction != "inbound")
+        if is_news and lead and lead.is_live and call.direction == "inbound":
             plan.paused.add(lead.id)
     return links
 
@@ -182,7 +185,9 @@ def lock_leads(tx: Transaction, ids: Collection[UUID], numbers: Collection[str])
     """The leads with these ids, deleted ones too, and the live ones with these numbers, locked in one order."""
     return tx.cursor(row_factory=class_row(Lead)).execute(
         """
-        select id, phone_number, status, last_contact_date, deleted_at is null as is_live from leads
+        select
+            id, phone_number, lower(email) as email, status, last_contact_date, deleted_at is null as is_live
+        from leads
         where id = any (%(ids)s) or (phone_number = any (%(numbers)s) and deleted_at is null)
         order by id for no key update
         """,

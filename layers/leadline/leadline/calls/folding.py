@@ -12,11 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from leadline.calls.messages import cost
+from leadline.dnc.words import revokes
 
 # Outcomes of a failed call that nobody's telephone heard of.
-NEVER_RANG = frozenset(
-    {"invalid_number", "network_error", "canceled", "cancelled", "never_rang", "rejected_by_carrier"}
-)
+NEVER_RANG = frozenset({"invalid_number", "network_error", "never_rang", "rejected_by_carrier"})
+OPT_OUTS = frozenset({"opted_out", "opt_out", "do_not_call"})  # outcomes
+REFUSALS = frozenset({"not_interested", "refused"}) | OPT_OUTS
 
 Normalise = Callable[[str], str | None]
 
@@ -49,8 +50,19 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class OptOut:
+    """What a message says of a person who opted out; `number` is the person's, as that message has it."""
+
+    message_id: str
+    at: datetime
+    words: str | None
+    confidence: float | None
+    number: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CallState:
-    """A call; the names are those of the columns, but for the last five.
+    """A call; the names are those of the columns, but for the last six.
 
     `lead_named` is the lead by its id, if a message says so; `reached_at` when the call was completed, the last time;
     `failed` whether a message says so, be it the newest or not; `unknown_outcomes` are those that the organization has
@@ -70,6 +82,8 @@ class CallState:
     status: str | None
     rang: bool
     occurred_at: datetime
+    placed_at: datetime
+    refused_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
     duration_seconds: int | None
@@ -84,11 +98,12 @@ class CallState:
     failed: bool
     asks_for: Outcome | None
     unknown_outcomes: frozenset[str]
+    opt_outs: list[OptOut]
 
 
 @dataclass(frozen=True, slots=True)
 class TextState:
-    """A text; the names are those of the columns, but for `lead_named` and `reached_at` (as in CallState)."""
+    """A text; the names are those of the columns, but for the last three (as in CallState)."""
 
     message_id: str
     call_id: str | None
@@ -103,6 +118,12 @@ class TextState:
     occurred_at: datetime
     lead_named: UUID | None
     reached_at: datetime | None
+    opt_outs: list[OptOut]
+
+    @property
+    def is_email(self) -> bool:
+        """Whether it is an email, be it said or seen by its address."""
+        return self.channel == "email" or (self.channel is None and "@" in (self.address or ""))
 
 
 @dataclass(slots=True)
@@ -146,9 +167,12 @@ def fold_call(kept: Sequence[Kept], outcomes: Mapping[str, str | None], normalis
     named = {message.payload["call"].get("outcome") for message in messages} - {None}
     return CallState(
         **_as_told(call, normalise),
+        phone_number=_newest_number(messages, call.get("direction"), normalise),
         status=status,
-        rang=not (status == "failed" and call.get("outcome") in NEVER_RANG),
+        rang=_rang(messages),
         occurred_at=messages[0].occurred_at,
+        placed_at=(started or ends or messages)[0].occurred_at,
+        refused_at=next((message.occurred_at for message in messages if _refuses(message, outcomes)), None),
         started_at=started[0].occurred_at if started else None,
         ended_at=ends[-1].occurred_at if ends else None,
         qualification=told.qualification,
@@ -157,6 +181,7 @@ def fold_call(kept: Sequence[Kept], outcomes: Mapping[str, str | None], normalis
         failed=len(completed) < len(ends),
         asks_for=_asks_for(messages, outcomes),
         unknown_outcomes=frozenset(named - outcomes.keys()),
+        opt_outs=[one for message in messages if (one := heard_opt_out(message, call.get("direction"), normalise))],
     )
 
 
@@ -169,7 +194,6 @@ def _as_told(call: Mapping[str, Any], normalise: Normalise) -> dict[str, Any]:
         "direction": call.get("direction", "outbound"),
         "from_number": _readable(call.get("from"), normalise),
         "to_number": _readable(call.get("to"), normalise),
-        "phone_number": _number(person(call), normalise),
         "voice": call.get("voice"),
         "script_id": script.get("id"),
         "script_version": str(script["version"]) if script else None,
@@ -198,6 +222,8 @@ def fold_text(kept: Sequence[Kept], normalise: Normalise) -> TextState:
         default = "received" if message.type == "message.received" else None
         if reported := message.payload["message"].get("status", default):
             status, status_at = reported, message.occurred_at
+    if received:
+        told["direction"] = "inbound"  # whatever it says: a person wrote it
     address = person(told)
     return TextState(
         message_id=told["id"],
@@ -213,6 +239,7 @@ def fold_text(kept: Sequence[Kept], normalise: Normalise) -> TextState:
         occurred_at=messages[0].occurred_at,
         lead_named=_uuid(told.get("lead_id")),
         reached_at=received[-1].occurred_at if received else None,
+        opt_outs=[one for message in received if (one := heard_opt_out(message, "inbound", normalise))],
     )
 
 
@@ -223,6 +250,54 @@ def _asks_for(messages: Sequence[Kept], outcomes: Mapping[str, str | None]) -> O
         if status is not None:
             return Outcome(status, message.occurred_at, message.message_id, message.payload["call"]["id"])
     return None
+
+
+def _newest_number(messages: Sequence[Kept], direction: str | None, normalise: Normalise) -> str | None:
+    """The person's newest number that reads as one."""
+    for message in reversed(messages):
+        if number := _number(person(message.payload["call"] | {"direction": direction}), normalise):
+            return number
+    return None
+
+
+def _rang(messages: Sequence[Kept]) -> bool:
+    """Whether it may have rung: unless each end of it was a failure that nobody's telephone heard of."""
+    ends = [message for message in messages if message.type in ("call.completed", "call.failed")]
+    was_answered = any(message.payload["call"].get("duration_seconds", 0) > 0 for message in messages)
+    return (
+        not ends
+        or was_answered
+        or any(message.type == "call.completed" or _outcome(message) not in NEVER_RANG for message in ends)
+    )
+
+
+def _refuses(message: Kept, outcomes: Mapping[str, str | None]) -> bool:
+    """Whether it says that the person refused, in the usual words or in those of the organization."""
+    outcome = message.payload["call"].get("outcome")
+    is_cold = outcomes.get(outcome) == "cold" and _outcome(message) != "wrong_number"
+    objects = message.payload.get("intent", {}).get("hard_objection", False)
+    return is_cold or objects or _outcome(message) in REFUSALS or "opt_out" in message.payload
+
+
+def _outcome(message: Kept) -> str:
+    return message.payload["call"].get("outcome", "").lower()
+
+
+def heard_opt_out(message: Kept, direction: str | None, normalise: Normalise) -> OptOut | None:
+    """The opt-out in a message: told as such, by the outcome of a call, or a text that is nothing but a stop word."""
+    told = message.payload.get("opt_out")
+    if message.call_id is not None:
+        of, implied = message.payload["call"], _outcome(message) in OPT_OUTS
+    else:
+        of = told_of_text(message.payload)
+        words = of.get("text", "")
+        implied = revokes(words)
+        told = {"phrase": words} if told is None and implied else told
+    if told is None and not implied:
+        return None
+    told = told or {}
+    number = _number(person(of | {"direction": direction}), normalise)
+    return OptOut(message.message_id, message.occurred_at, told.get("phrase"), told.get("confidence"), number)
 
 
 def _number(address: str | None, normalise: Normalise) -> str | None:

@@ -15,7 +15,7 @@ from leadline.calls.messages import AboutCall, Message, payload
 from leadline.db import Transaction
 
 # What a state tells that is no column of its row.
-UNWRITTEN = {"lead_named", "reached_at", "failed", "asks_for", "unknown_outcomes"}
+UNWRITTEN = {"lead_named", "reached_at", "failed", "asks_for", "unknown_outcomes", "opt_outs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +25,35 @@ class Before:
     key: str
     lead_id: UUID | None
     counted: bool
+    phone_number: str | None
+    direction: str
 
 
-def receive(tx: Transaction, messages: Sequence[Message]) -> Cursor[DictRow]:
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A decision of the gate, or a hold, that a call names: the hold, and the number that it is for."""
+
+    id: UUID
+    hold_id: UUID | None
+    phone_number: str | None
+
+
+def as_kept(message: Message) -> Kept:
+    """A message as the inbox would have it."""
+    about_call = isinstance(message, AboutCall)
+    return Kept(
+        message.id,
+        message.type,
+        message.call.id if about_call else None,
+        None if about_call else message.message.id,
+        message.occurred_at,
+        payload(message),
+    )
+
+
+def receive(tx: Transaction, messages: Sequence[Kept]) -> Cursor[DictRow]:
     """Keeps messages that are new, and answers their ids. One that another worker is keeping is waited for."""
-    rows = [
-        {
-            "message_id": message.id,
-            "type": message.type,
-            "call_id": message.call.id if isinstance(message, AboutCall) else None,
-            "text_message_id": None if isinstance(message, AboutCall) else message.message.id,
-            "occurred_at": message.occurred_at,
-            "payload": payload(message),
-        }
-        for message in messages
-    ]
+    rows = [asdict(message) for message in messages]
     return tx.execute(
         """
         insert into inbox_messages (message_id, type, call_id, text_message_id, occurred_at, payload)
@@ -63,8 +77,8 @@ def lock_calls(tx: Transaction, first_heard_of: dict[str, datetime]) -> Cursor[B
     values = {"ids": list(first_heard_of), "times": list(first_heard_of.values())}
     tx.execute(
         """
-        insert into calls (call_id, occurred_at)
-        select * from unnest(%(ids)s::text[], %(times)s::timestamptz[]) as heard (call_id, at)
+        insert into calls (call_id, occurred_at, placed_at)
+        select call_id, at, at from unnest(%(ids)s::text[], %(times)s::timestamptz[]) as heard (call_id, at)
         where exists (select from inbox_messages where call_id = heard.call_id)
         order by call_id collate "C"
         on conflict (organization_id, call_id) do nothing
@@ -73,7 +87,7 @@ def lock_calls(tx: Transaction, first_heard_of: dict[str, datetime]) -> Cursor[B
     )
     return tx.cursor(row_factory=class_row(Before)).execute(
         """
-        select call_id as key, lead_id, counted from calls where call_id = any (%(ids)s)
+        select call_id as key, lead_id, counted, phone_number, direction from calls where call_id = any (%(ids)s)
         order by call_id collate "C" for update
         """,
         values,
@@ -95,11 +109,47 @@ def lock_texts(tx: Transaction, first_heard_of: dict[str, datetime]) -> Cursor[B
     )
     return tx.cursor(row_factory=class_row(Before)).execute(
         """
-        select message_id as key, lead_id, counted from messages where message_id = any (%(ids)s)
+        select message_id as key, lead_id, counted, phone_number, direction from messages
+        where message_id = any (%(ids)s)
         order by message_id collate "C" for update
         """,
         values,
     )
+
+
+def known(tx: Transaction, call_ids: Sequence[str], text_ids: Sequence[str]) -> tuple[Cursor[Before], Cursor[Before]]:
+    """What is known of calls and texts, without locking them."""
+    calls = tx.cursor(row_factory=class_row(Before)).execute(
+        """
+        select call_id as key, lead_id, counted, phone_number, direction from calls where call_id = any (%(ids)s)
+        """,
+        {"ids": list(call_ids)},
+    )
+    texts = tx.cursor(row_factory=class_row(Before)).execute(
+        """
+        select message_id as key, lead_id, counted, phone_number, direction from messages
+        where message_id = any (%(ids)s)
+        """,
+        {"ids": list(text_ids)},
+    )
+    return calls, texts
+
+
+def allowances(tx: Transaction, calls: Sequence[CallState]) -> dict[UUID, Allowance]:
+    """The decisions that calls name, and the holds of those of which no message tells the number; neither changes."""
+    decisions = [call.decision_id for call in calls if call.decision_id]
+    holds = [call.hold_id for call in calls if call.hold_id and not call.phone_number]
+    if not decisions and not holds:
+        return {}
+    rows = tx.cursor(row_factory=class_row(Allowance)).execute(
+        """
+        select id, hold_id, phone_number from gate_decisions where id = any (%(decisions)s)
+        union all
+        select id, id, phone_number from budget_holds where id = any (%(holds)s)
+        """,
+        {"decisions": decisions, "holds": holds},
+    )
+    return {row.id: row for row in rows}
 
 
 def kept(tx: Transaction, call_ids: Sequence[str], text_ids: Sequence[str]) -> Cursor[Kept]:
@@ -135,6 +185,7 @@ def write_calls(tx: Transaction, calls: Sequence[CallState], of_lead: dict[str, 
             to_number = told.to_number, phone_number = told.phone_number, voice = told.voice,
             script_id = told.script_id, script_version = told.script_version, decision_id = told.decision_id,
             hold_id = told.hold_id, status = told.status, rang = told.rang, occurred_at = told.occurred_at,
+            placed_at = told.placed_at, refused_at = least(calls.refused_at, told.refused_at),
             started_at = told.started_at, ended_at = told.ended_at, duration_seconds = told.duration_seconds,
             cost_usd = told.cost_usd, cost_as_sent = told.cost_as_sent, outcome = told.outcome,
             outcome_status = told.outcome_status, outcome_at = told.outcome_at,
@@ -143,7 +194,8 @@ def write_calls(tx: Transaction, calls: Sequence[CallState], of_lead: dict[str, 
         from jsonb_to_recordset(%(rows)s::jsonb) as told (
             call_id text, lead_id uuid, direction text, from_number text, to_number text, phone_number text, voice text,
             script_id text, script_version text, decision_id uuid, hold_id uuid, status text, rang boolean,
-            occurred_at timestamptz, started_at timestamptz, ended_at timestamptz, duration_seconds integer,
+            occurred_at timestamptz, placed_at timestamptz, refused_at timestamptz, started_at timestamptz,
+            ended_at timestamptz, duration_seconds integer,
             cost_usd numeric, cost_as_sent text, outcome text, outcome_status text, outcome_at timestamptz,
             outcome_message_id text, qualification jsonb, intent jsonb, recording_url text, counted boolean
         )

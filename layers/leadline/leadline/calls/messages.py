@@ -10,19 +10,44 @@ from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError, from_json
 
 from leadline.events import PermanentFault
-from leadline.inputs import Instant, Prose, Word
+from leadline.inputs import Instant, Word
 
+LONGEST_TEXT = 10_000
+LONGEST_ADDRESS = 2000
 AHEAD = timedelta(minutes=5)  # that clocks may differ
 CENT_OF_A_CENT = Decimal("0.000001")  # the ledger's last place
 
 # A plain decimal in a JSON string: a JSON number has been a float in somebody's hands.
 Cost = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,11}(\.[0-9]{1,40})?$")]
 Percent: TypeAlias = Annotated[int, Field(ge=0, le=100)] | Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-Address = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"^[^\x00]*$")]
+
+
+def _cut(text: str) -> str:
+    """What can be kept of a text: a message is not refused for a word too many."""
+    return text.replace("\0", "").strip()[:LONGEST_TEXT]
+
+
+def _whole(address: str) -> str | None:
+    """An address that can be kept, and nothing of any other: half of one leads elsewhere."""
+    kept = address.strip()
+    return kept if 0 < len(kept) <= LONGEST_ADDRESS and "\0" not in kept else None
+
+
+Cut = Annotated[str, AfterValidator(_cut)]
+Address = Annotated[str, AfterValidator(_whole)]
 Direction = Literal["outbound", "inbound"]
 
 
@@ -108,7 +133,7 @@ class Intent(_Sent):
 class OptOut(_Sent):
     """The person asked not to be contacted: the words, verbatim, and how sure the call system is (0 to 1)."""
 
-    phrase: Prose | None = None
+    phrase: Cut | None = None
     confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
 
 
@@ -119,7 +144,7 @@ class _Text(_Sent):
     from_: Word | None = Field(default=None, alias="from")
     channel: Literal["sms", "email"] | None = None
     direction: Direction | None = None
-    text: Prose | None = None
+    text: Cut | None = None
     provider: Word | None = None
 
 
@@ -195,21 +220,9 @@ class CallFailed(_WithPerson):
 
 
 class CallAnalyzed(_AboutCall):
-    """What was learned from the call afterwards. Needs call: id; with opt_out also lead_id or to (inbound: from)."""
+    """What was learned from the call afterwards. Needs call: id; who it was others may have said."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "if": {"required": ["opt_out"], "properties": {"opt_out": {"type": "object"}}},
-            "then": {"properties": {"call": A_PERSON}},
-        }
-    )
     type: Literal["call.analyzed"]
-
-    @model_validator(mode="after")
-    def _names_who_opted_out(self) -> "CallAnalyzed":
-        if self.opt_out and not self.call.names_a_person:
-            raise PydanticCustomError("nobody_named", "Name who opted out in call: lead_id, or to (inbound: from)")
-        return self
 
 
 class MessageReceived(_Message):

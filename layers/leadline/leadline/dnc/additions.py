@@ -117,7 +117,7 @@ def addition(new: NewEntry, decided: config.Config, now: datetime) -> Addition:
 def detected(
     phone_number: str, *, source: str, channel: Channel, words: str | None, confidence: float | None, at: datetime
 ) -> Addition:
-    """An opt-out that a machine has heard or read, of a number in E.164."""
+    """An opt-out that a machine has heard or read, of a number in E.164 (from email: of an address in lower case)."""
     return Addition(
         phone_number=phone_number,
         reason="ai_detected",
@@ -198,6 +198,22 @@ def write(tx: Transaction, additions: Sequence[Addition], answer: sql.Composable
     entered = tx.execute(WRITE.format(answer=answer), {**columns, "by_a_person": list(BY_A_PERSON)})
     _stop_contact(tx, numbers)
     return entered
+
+
+def keep(tx: Transaction, additions: Sequence[Addition]) -> None:
+    """Keeps opt-outs without listing anything: those from email, by the address in lower case."""
+    columns = {name: [getattr(one, name) for one in additions] for name in Addition.__dataclass_fields__}
+    tx.execute(
+        """
+        insert into opt_out_events (address, channel, reason, source, words, confidence, verdict, occurred_at, due_on)
+        select * from unnest(
+            %(phone_number)s::text[], %(channel)s::text[], %(reason)s::text[], %(source)s::text[],
+            %(detected_phrase)s::text[], %(confidence)s::numeric[], %(verdict)s::text[], %(occurred_at)s::timestamptz[],
+            %(due_on)s::date[]
+        )
+        """,
+        columns,
+    )
 
 
 def _stop_contact(tx: Transaction, numbers: dict[str, list[str]]) -> None:

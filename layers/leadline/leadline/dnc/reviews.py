@@ -117,7 +117,7 @@ def review(tx: Transaction, event_id: UUID, decision: Decision) -> Review:
     )
     if rejected:
         _take_back(tx, [number, *opt_out["resting_on_it"]])
-    listed = tx.execute("select is_on_dnc_list(%(number)s, current_org_id()) as listed", {"number": number})
+    listed = tx.execute(LISTED, {"number": number})
     row = kept.fetchone()
     if row is None:
         raise AlreadyReviewed
@@ -136,6 +136,11 @@ def _take_back(tx: Transaction, numbers: list[str]) -> None:
     release(tx, numbers)
 
 
+# The address of an opt-out by email has no entry, and is no question for the list.
+LISTED: LiteralString = """
+    select
+        case when strpos(%(number)s, '@') = 0 then is_on_dnc_list(%(number)s, current_org_id()) else false end as listed
+"""
 STANDING: LiteralString = """
     update dnc_list as entry
     set (reason, source, detected_phrase, notes, expires_at, consent_withdrawal_documented) = (

@@ -94,40 +94,50 @@ class Purse:
     available: Decimal | None  # none once it was too little: nothing that comes later overtakes
     rooms: dict[UUID, Decimal]
 
-    def refusal(self, cost: Decimal, user_id: UUID | None) -> Reason | None:
+    def lack(self, cost: Decimal, user_id: UUID | None) -> Reason | None:
+        """Why this cannot be paid."""
+        if self.available is None or cost > self.available:
+            return Reason("insufficient_budget", "budget.available", VERSION, "The available budget is too small.")
+        if user_id is not None and cost > self.rooms.get(user_id, cost):
+            return Reason("insufficient_budget", "budget.cap", VERSION, "The member's cap for this month is reached.")
+        return None
+
+    def take(self, cost: Decimal, user_id: UUID | None) -> Reason | None:
         """Takes the cost out, or says why not: as `budget.hold_all` does, which is asked for the same in this order."""
+        lack = self.lack(cost, user_id)
         if self.available is None or cost > self.available:
             self.available = None
-            return Reason("insufficient_budget", "budget.available", VERSION, "The available budget is too small.")
-        if user_id is not None and user_id in self.rooms:
-            if self.rooms[user_id] < cost:
-                return Reason(
-                    "insufficient_budget", "budget.cap", VERSION, "The member's cap for this month is reached."
-                )
-            self.rooms[user_id] -= cost
-        self.available -= cost
-        return None
+        elif lack is None:
+            self.available -= cost
+            if user_id is not None and user_id in self.rooms:
+                self.rooms[user_id] -= cost
+        return lack
 
 
 def _decided(ask: Ask, ids: tuple[UUID, UUID], facts: Facts, decided: Config, purse: Purse) -> Kept:
     decision_id, hold_id = ids
     verdict = judge(ask, facts, decided)
     lead = verdict.lead
+    if lead and not lead.seen:
+        raise NotFound
     if lead and lead.phone_number != ask.phone_number:
         raise Busy("The lead's number has just changed. Try again.")
     user_id = (lead and lead.user_id) or facts.person
-    reasons = verdict.reasons
-    if not reasons and ask.max_cost and (refusal := purse.refusal(ask.max_cost, user_id)):
-        reasons = [refusal]
+    verdict.inputs["available"] = str(facts.balances.available)
+    reasons = [*verdict.reasons]
+    if ask.max_cost and (lack := (purse.lack if reasons else purse.take)(ask.max_cost, user_id)):
+        reasons.append(lack)
     allowed = not reasons
     if allowed and ask.phone_number:
-        facts.numbers[ask.phone_number].contacts.append(Contact(ask.channel, facts.now))
+        until = verdict.valid_until if ask.channel == "call" else None
+        facts.numbers[ask.phone_number].contacts.append(Contact(ask.channel, facts.now, until))
     held = allowed and ask.max_cost is not None
     decision = Decision(
         allowed=allowed,
         decision_id=decision_id,
         reasons=reasons,
-        next_allowed_at=verdict.next_allowed_at,
+        # Where money is lacking too, no time helps.
+        next_allowed_at=verdict.next_allowed_at if reasons == verdict.reasons else None,
         valid_until=verdict.valid_until if allowed else None,
         hold_id=hold_id if held else None,
         hold_expires_at=facts.real_now + HELD_FOR if held else None,

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg import Cursor
+from psycopg import Cursor, sql
 from psycopg.rows import DictRow
 
 from leadline import budget, dnc, hours
@@ -19,9 +19,9 @@ from leadline.config import Config
 from leadline.consent import Given
 from leadline.db import Transaction
 from leadline.gate.shapes import Ask
+from leadline.leads import SEEN
 
 SKEW = "5 minutes"  # how far ahead of ours the call system's clock may be
-REFUSALS = ("not_interested", "refused")  # outcomes of a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,19 @@ class Lead:
     time_zone: str | None
     state: str | None
     country: str
+    seen: bool  # by who asks, where agents see their own leads only
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Something that takes a place under a cap: a call that rang, or what was allowed and may still happen."""
+    """Something that takes a place under a cap: a call that rang, or what was allowed and may still happen.
+
+    `until` is when a call that was allowed and has not begun gives its place back; null for what has happened.
+    """
 
     channel: str
     at: datetime
+    until: datetime | None = None
 
 
 @dataclass
@@ -53,6 +58,7 @@ class Number:
     """What is known of one number, or of one email address."""
 
     listed: dict[str, Any] | None = None
+    block_is_over: bool = False  # what had blocked it has expired, and waits to be lifted
     revocations: list[tuple[str, datetime]] = field(default_factory=list[tuple[str, datetime]])  # channel, time
     consents: list[Given] = field(default_factory=list[Given])
     contacts: list[Contact] = field(default_factory=list[Contact])
@@ -82,7 +88,6 @@ def read(tx: Transaction, asks: Sequence[Ask], decided: Config, at: datetime | N
         "numbers": sorted({ask.phone_number for ask in asks if ask.phone_number}),
         "at": at,
         "skew": SKEW,
-        "refusals": list(REFUSALS),
     }
     dnc.lock_numbers(tx, values["numbers"])
     clock = tx.execute(
@@ -123,37 +128,39 @@ def _numbers(
 ) -> defaultdict[str, Number]:
     numbers: defaultdict[str, Number] = defaultdict(Number)
     for row in listed.fetchall():
-        numbers[row["phone_number"]].listed = row
+        if row["in_force"]:
+            numbers[row["phone_number"]].listed = row
+        else:
+            numbers[row["phone_number"]].block_is_over = True
     for row in revoked.fetchall():
         numbers[row["address"]].revocations.append((row["channel"], row["revoked_at"]))
     for row in given.fetchall():
         numbers[row.pop("phone_number")].consents.append(Given(**row))
     for row in contacts.fetchall():
-        numbers[row["phone_number"]].contacts.append(Contact(row["channel"], row["at"]))
+        numbers[row.pop("phone_number")].contacts.append(Contact(**row))
     for row in refusals.fetchall():
         numbers[row["phone_number"]].refused_at = row["refused_at"]
     return numbers
 
 
 def _leads(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
-    return tx.execute(
+    statement = sql.SQL(
         """
         select
             id, user_id, phone_number, lower(email) as email, status, calling_blocked,
-            deleted_at is not null as deleted, time_zone, state, country
+            deleted_at is not null as deleted, time_zone, state, country, {seen} as seen
         from leads
         where id = any (%(lead_ids)s) or (phone_number = any (%(numbers)s) and deleted_at is null)
-        """,
-        values,
+        """
     )
+    return tx.execute(statement.format(seen=SEEN), values)
 
 
 def _listed(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
     return tx.execute(
         """
-        select id, phone_number, reason, expires_at from dnc_list
-        where phone_number = any (%(numbers)s) and removed_at is null
-            and (expires_at is null or expires_at > clock_timestamp())
+        select id, phone_number, reason, expires_at, expires_at is null or expires_at > clock_timestamp() as in_force
+        from dnc_list where phone_number = any (%(numbers)s) and removed_at is null
         """,
         values,
     )
@@ -162,7 +169,8 @@ def _listed(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
 def _revoked(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
     """The last time consent was taken back, by address and channel: in so many words, or by opting out.
 
-    A phone opt-out is one for every phone channel; one that a review has rejected is none.
+    A phone opt-out is one for every phone channel; one that a review has rejected is none. One that a lead has taken
+    along to a new number is that number's too, by the entry that rests on it.
     """
     return tx.execute(
         """
@@ -182,6 +190,16 @@ def _revoked(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
                     )
                 )
             )
+            and not exists (
+                select from opt_out_reviews as review where review.event_id = event.id and review.decision = 'reject'
+            )
+        group by 1, 2
+        union all
+        select entry.phone_number, case when event.channel = 'email' then 'email' else 'phone' end, max(occurred_at)
+        from dnc_list as entry
+        join dnc_additions as addition on addition.entry_id = entry.id
+        join opt_out_events as event on event.id = addition.event_id
+        where entry.phone_number = any (%(numbers)s) and event.address <> entry.phone_number
             and not exists (
                 select from opt_out_reviews as review where review.event_id = event.id and review.decision = 'reject'
             )
@@ -214,20 +232,27 @@ def _contacts(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
                 - make_interval(hours => (select max(cap_hours) from calling_rules)) as since,
                 coalesce(%(at)s::timestamptz, clock_timestamp()) as now
         )
-        select phone_number, 'call' as channel, occurred_at as at
+        select phone_number, 'call' as channel, placed_at as at, null::timestamptz as until
         from calls
         where phone_number = any (%(numbers)s) and direction = 'outbound' and rang
-            and occurred_at > (select since from clock) and occurred_at <= (select now from clock) + %(skew)s::interval
+            and placed_at > (select since from clock) and placed_at <= (select now from clock) + %(skew)s::interval
         union all
-        select phone_number, channel, decided_at
+        select phone_number, channel, decided_at, case when channel = 'call' and call is null then valid_until end
         from gate_decisions as decision
+        left join lateral (
+            -- One that rang and is not counted above, by its own number.
+            select id from calls
+            where decision_id = decision.id and direction = 'outbound' and rang
+                and phone_number is distinct from decision.phone_number
+            limit 1
+        ) as call on true
         where phone_number = any (%(numbers)s) and allowed
             and decided_at > (select since from clock) and decided_at <= (select now from clock)
-            and case channel
-                when 'call' then valid_until > (select now from clock)
+            and (
+                channel = 'sms' or call.id is not null
+                or channel = 'call' and valid_until > (select now from clock)
                     and not exists (select from calls where calls.decision_id = decision.id)
-                else channel = 'sms'
-            end
+            )
         """,
         values,
     )
@@ -236,10 +261,8 @@ def _contacts(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
 def _refusals(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
     return tx.execute(
         """
-        select phone_number, max(coalesce(ended_at, occurred_at)) as refused_at
-        from calls
-        where phone_number = any (%(numbers)s)
-            and (outcome = any (%(refusals)s) or intent @> '{"hard_objection": true}')
+        select phone_number, max(refused_at) as refused_at
+        from calls where phone_number = any (%(numbers)s) and refused_at is not null
         group by phone_number
         """,
         values,

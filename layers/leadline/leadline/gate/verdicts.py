@@ -31,28 +31,53 @@ def judge(ask: Ask, facts: Facts, decided: Config) -> Verdict:
     """Whether this may be done at `facts.now`, but for its money. Whatever is unknown denies."""
     lead = facts.leads.get(ask.lead_id) if ask.lead_id else facts.lead_of_number.get(ask.phone_number or "")
     known = facts.numbers[ask.phone_number] if ask.phone_number else Number()
-    inputs: dict[str, Any] = {"lead_status": lead and lead.status}
-    reasons = [*_of_the_lead(ask, lead), *_of_the_number(ask, decided), *_of_the_list(ask, known, decided)]
+    inputs: dict[str, Any] = {
+        "lead_status": lead and lead.status,
+        "dnc_entry_id": known.listed and str(known.listed["id"]),
+    }
+    reasons = [*_of_the_lead(ask, lead, known), *_of_the_number(ask, decided), *_of_the_list(ask, known, decided)]
     if ask.channel == "email":
-        reasons += _of_email(lead, facts, decided)
+        reasons += _of_email(lead, known, facts, decided)
         return Verdict(reasons, facts.now + LONGEST_VALID, None, lead, inputs)
-    reasons += _of_consent(ask, known, facts, inputs)
+    ground, refused = _ground(ask, known, facts, inputs)
+    reasons += refused
     place = _place(ask, lead, facts)
     if isinstance(place, hours.Reason):
         return Verdict([*reasons, _told(place)], None, None, lead, inputs)
-    inputs |= {"regions": sorted(place.regions), "zones": sorted(place.zones)}
     rules = hours.rules_in_force(facts.now, place, ask.channel, facts.book)
-    inputs["rules"] = {rule.id: rule.version for rule in rules}
     full = list(_full(rules, known, facts.now))
+    inputs |= _looked_at(place, rules, known, decided)
     reasons += map(_told, hours.judge(facts.now, place, ask.channel, facts.book))
     reasons += [reason for reason, _ in full]
     closes = opens = None
     if not reasons:
         closes = hours.open_until(facts.now, place, ask.channel, facts.book)
-    elif all(reason.code in HELPED_BY_TIME for reason in reasons):
+    elif ground and all(reason.code in HELPED_BY_TIME for reason in reasons):
         free = max([facts.now, *(over for _, over in full)])
-        opens = hours.next_open(free, place, ask.channel, facts.book)
-    return Verdict(reasons, closes and min(closes, facts.now + LONGEST_VALID), opens, lead, inputs)
+        opens = _before(ground, hours.next_open(free, place, ask.channel, facts.book))
+    return Verdict(reasons, closes and _sooner(closes, facts.now + LONGEST_VALID, ground), opens, lead, inputs)
+
+
+def _sooner(closes: datetime, longest: datetime, ground: consent.Given | None) -> datetime:
+    """When what is allowed ends: with the window, the minute or the consent."""
+    ends = ground and ground.expires_at
+    return min(closes, longest, ends) if ends else min(closes, longest)
+
+
+def _before(ground: consent.Given, opens: datetime | None) -> datetime | None:
+    """None where the consent ends before it opens: then no time helps."""
+    return None if opens and ground.expires_at and opens >= ground.expires_at else opens
+
+
+def _looked_at(place: hours.Place, rules: list[hours.Rule], known: Number, decided: Config) -> dict[str, Any]:
+    return {
+        "regions": sorted(place.regions),
+        "zones": sorted(place.zones),
+        "rules": {rule.id: rule.version for rule in rules},
+        "own_hours": decided.calling_hours.model_dump(exclude_none=True),
+        "contacts": [[one.channel, one.at.isoformat()] for one in known.contacts],
+        "refused_at": known.refused_at and known.refused_at.isoformat(),
+    }
 
 
 def _ours(code: Code, rule: str, detail: str) -> Reason:
@@ -63,10 +88,12 @@ def _told(reason: hours.Reason) -> Reason:
     return Reason(reason.code, reason.rule or "region", reason.rule_version or VERSION, reason.detail or "")
 
 
-def _of_the_lead(ask: Ask, lead: Lead | None) -> Iterator[Reason]:
+def _of_the_lead(ask: Ask, lead: Lead | None, known: Number) -> Iterator[Reason]:
     if lead and lead.deleted:
         yield _ours("lead_deleted", "lead.deleted", "The lead is deleted.")
-    if lead and ask.channel != "email" and (lead.calling_blocked or lead.status == "dnc"):
+    # A block that has expired is over at the instant, though the clock lifts it later.
+    blocked = lead and (lead.calling_blocked or lead.status == "dnc") and not known.block_is_over
+    if blocked and ask.channel != "email":
         yield _ours("calling_blocked", "lead.calling_blocked", "Calling this lead is blocked.")
 
 
@@ -85,30 +112,33 @@ def _of_the_list(ask: Ask, known: Number, decided: Config) -> Iterator[Reason]:
         yield _ours("on_dnc_list", "dnc_list", detail)
 
 
-def _of_email(lead: Lead | None, facts: Facts, decided: Config) -> Iterator[Reason]:
+def _of_email(lead: Lead | None, known: Number, facts: Facts, decided: Config) -> Iterator[Reason]:
     """No consent is asked for, but an address, ours in the message, and that the person has not opted out."""
-    if lead is None or lead.email is None:
+    address = (lead and lead.email) or ""
+    revoked_at = max(filter(None, (_revoked_at(one, "email") for one in (known, facts.numbers[address]))), default=None)
+    if not address:
         yield _ours("bad_number", "email.address", "No email address is known.")
-    elif revoked := _revoked_at(facts.numbers[lead.email], "email"):
-        yield _ours("consent_revoked", "email.opt_out", f"Email was opted out of at {revoked:%Y-%m-%d %H:%M} UTC.")
+    if revoked_at:
+        yield _ours("consent_revoked", "email.opt_out", f"Email was opted out of at {revoked_at:%Y-%m-%d %H:%M} UTC.")
     if not decided.postal_address:
         detail = "Each email carries a postal address, and the organization has none (PUT /config/postal_address)."
         yield _ours("no_consent", "email.postal_address", detail)
 
 
-def _of_consent(ask: Ask, known: Number, facts: Facts, inputs: dict[str, Any]) -> Iterator[Reason]:
+def _ground(ask: Ask, known: Number, facts: Facts, inputs: dict[str, Any]) -> tuple[consent.Given | None, list[Reason]]:
+    """The consent on which the contact may rest, or why there is none."""
     revoked_at = _revoked_at(known, ask.channel)
     ground = consent.ground(known.consents, revoked_at, ask.channel, ask.voice, facts.real_now)
-    inputs |= {"revoked_at": revoked_at and revoked_at.isoformat()}
+    inputs["revoked_at"] = revoked_at and revoked_at.isoformat()
     if not isinstance(ground, str):
         inputs["consent_id"] = str(ground.id)
-        return
+        return ground, []
     needed = " or ".join(consent.GROUNDS[ask.channel, ask.voice])
     by = f"call by {ask.voice} voice" if ask.channel == "call" else "text"
     detail = f"A {by} needs consent: {needed}."
     if ground == "consent_revoked":
         detail += f" It was taken back at {revoked_at:%Y-%m-%d %H:%M} UTC."
-    yield _ours(ground, ".".join(filter(None, ("consent", ask.channel, ask.voice))), detail)
+    return None, [_ours(ground, ".".join(filter(None, ("consent", ask.channel, ask.voice))), detail)]
 
 
 def _revoked_at(known: Number, channel: str) -> datetime | None:
@@ -128,10 +158,12 @@ def _full(rules: list[hours.Rule], known: Number, now: datetime) -> Iterator[tup
     """Caps that are reached, and waits that are not over, each with the instant from which it forbids no more."""
     for cap in hours.caps_of(rules):
         window = timedelta(hours=cap.hours)
-        counted = sorted(one.at for one in known.contacts if one.channel in cap.channels and one.at > now - window)
+        # When each gives its place back, those that count in order.
+        frees = sorted(one.until or one.at + window for one in known.contacts if one.channel in cap.channels)
+        counted = [free for free in frees if free > now]
         if len(counted) >= cap.limit:
             detail = f"{len(counted)} of {cap.limit} contacts in {cap.hours} hours ({', '.join(cap.channels)})."
-            yield Reason("cap_reached", cap.rule, cap.rule_version, detail), counted[-cap.limit] + window
+            yield Reason("cap_reached", cap.rule, cap.rule_version, detail), counted[-cap.limit]
     for rule in rules:
         if rule.days_after_refusal and known.refused_at:
             over = known.refused_at + timedelta(days=rule.days_after_refusal)
