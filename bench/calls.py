@@ -13,7 +13,7 @@ def round_trips(app: str) -> Iterator[tuple[str, int]]:
     """By call: its round trips on a connection that is open."""
     number = next(unused_numbers())
     with counted(app) as (dsn, trips):
-        _connect(dsn)
+        connect(dsn)
         path = {"lead_id": ADMIN.ask(handler, "GET /leads", query={"limit": "1"}).body["items"][0]["id"]}
         version = ADMIN.ask(handler, "GET /leads/{lead_id}", path=path).headers["etag"]
         for name, call in {
@@ -30,10 +30,10 @@ def round_trips(app: str) -> Iterator[tuple[str, int]]:
             before = trips()
             call()
             yield name, trips() - before
-    _connect(app)
+    connect(app)
 
 
-def _connect(dsn: str) -> None:
+def connect(dsn: str) -> None:
     """Leads the layer there from its next transaction on."""
     os.environ["DATABASE_URL"] = dsn
     if db._connection is not None:

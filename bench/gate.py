@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from bench.calls import connect
+from bench.leads import ADMIN, ORGANIZATION, TENANT
 from bench.round_trips import counted
 from functions.gate_api.app import handler
-from leadline import budget, config, db, gate
+from leadline import budget, config, gate
 from leadline.db import Caller, tenant_transaction
 from leadline.gate import Ask
-from local import seed
-from tests.calling import Caller as Member
 
 RUNS = 31
 MANY = 1000
@@ -25,17 +25,14 @@ NUMBERS = [f"+1404555{number:04d}" for number in range(2000, 2000 + MANY)]
 def authorizations(app: str) -> Iterator[tuple[str, float]]:
     """By what is asked: milliseconds, and round trips; everything asked is allowed."""
     os.environ["LEADLINE_REQUEST_CLOCK"] = "1"
-    tenant, organization = seed.organization(7)
-    caller = Caller(tenant, organization, "seed", "admin")
+    caller = Caller(TENANT, ORGANIZATION, "seed", "admin")
     _prepare(caller)
-    claims = {"custom:tenant_id": str(tenant), "custom:organization_id": str(organization), "custom:role": "admin"}
-    dialer = Member({"sub": "seed", **claims})
     started, numbers = time.time_ns(), itertools.cycle(NUMBERS)
 
     def ask() -> None:
         body = {"phone_number": next(numbers), "channel": "call", "max_cost": "0.01", "at": NOON.isoformat()}
         key = {"idempotency-key": f"{started} {time.perf_counter_ns()}"}
-        reply = dialer.ask(handler, "POST /calls/authorize", body=body, headers=key)
+        reply = ADMIN.ask(handler, "POST /calls/authorize", body=body, headers=key)
         if not reply.body["allowed"]:
             raise AssertionError(reply.body["reasons"])
 
@@ -49,12 +46,12 @@ def authorizations(app: str) -> Iterator[tuple[str, float]]:
     yield "authorize, ms", _milliseconds(ask)
     yield f"of {MANY:,} decided at once, each, ms", _milliseconds(lambda: decide(MANY), 7) / MANY
     with counted(app) as (dsn, trips):
-        _connect(dsn)
+        connect(dsn)
         ask()
         before = trips()
         ask()
         yield "authorize, round trips (at most 3)", trips() - before
-    _connect(app)
+    connect(app)
 
 
 def _prepare(caller: Caller) -> None:
@@ -84,10 +81,3 @@ def _milliseconds(run: Callable[[], object], runs: int = RUNS) -> float:
         run()
         times.append((time.perf_counter() - started) * 1000)
     return statistics.median(times[3:])  # the first ones warm the caches up
-
-
-def _connect(dsn: str) -> None:
-    """Leads the layer there from its next transaction on."""
-    os.environ["DATABASE_URL"] = dsn
-    if db._connection is not None:
-        db._connection.close()

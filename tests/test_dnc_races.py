@@ -248,7 +248,7 @@ def test_what_changes_nothing_about_being_callable_takes_no_lock(organization, a
         holder.execute("select lock_all_numbers()")
         with other.transaction():
             forgetful(other, organization)
-            other.execute("update leads set lead_score = 50, status = 'hot'")
+            assert other.execute("update leads set lead_score = 50, status = 'hot'").rowcount == 1
 
 
 # Locks on many --------------------------------------------------------------------------------------------------------

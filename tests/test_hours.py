@@ -120,9 +120,9 @@ def test_a_number_of_no_place_is_refused_whatever_the_lead_states(place, number)
 @pytest.mark.parametrize("number", ["+14165550142", "+18765550142", "+18095550142", "+12425550142"])
 def test_a_foreign_number_has_no_rule(place, book, number):
     for lead in ({}, {"state": "FL"}, {"country": "CA"}):
-        found = hours.verdict(at(EASTERN, 2026, 11, 24, 12), place(number, **lead), "call", book)
-        assert set(forbidding(found.reasons)) == {"no_rule_for_region"}
-        assert found.next_allowed_at is None
+        asked = at(EASTERN, 2026, 11, 24, 12), place(number, **lead), "call", book
+        assert set(forbidding(hours.judge(*asked))) == {"no_rule_for_region"}
+        assert hours.next_open(*asked) is None
 
 
 def test_a_person_abroad_has_no_rule_though_the_number_is_american(place, book):
@@ -154,13 +154,12 @@ def test_a_place_without_regions_or_zones_is_closed(book):
 
 def test_half_past_eight_in_the_evening_is_too_late_for_miami_and_not_for_atlanta(place, book):
     now = at(EASTERN, 2026, 11, 24, 20, 30)
-    found = hours.verdict(now, place(MIAMI), "call", book)
-    assert found.reasons == [
+    assert hours.judge(now, place(MIAMI), "call", book) == [
         hours.Reason("outside_hours", "us-fl.call", 1, "Tue 20:30 in America/New_York; allowed 8:00-20:00")
     ]
-    assert found.next_allowed_at == at(EASTERN, 2026, 11, 25, 8)
-    allowed = hours.verdict(now, place(ATLANTA), "call", book)
-    assert allowed == hours.Verdict([], open_until=at(EASTERN, 2026, 11, 24, 21))
+    assert hours.next_open(now, place(MIAMI), "call", book) == at(EASTERN, 2026, 11, 25, 8)
+    assert hours.judge(now, place(ATLANTA), "call", book) == []
+    assert hours.open_until(now, place(ATLANTA), "call", book) == at(EASTERN, 2026, 11, 24, 21)
 
 
 @pytest.mark.parametrize(
@@ -234,11 +233,11 @@ def test_alabama_is_closed_on_its_holidays(book, day):
 
 def test_a_closed_day_says_why_and_the_next_open_day_is_found(book):
     thanksgiving = at(CENTRAL, 2026, 11, 26, 12)
-    found = hours.verdict(thanksgiving, us(CENTRAL, "AL"), "call", book)
-    assert [reason.detail for reason in found.reasons] == [
+    asked = thanksgiving, us(CENTRAL, "AL"), "call", book
+    assert [reason.detail for reason in hours.judge(*asked)] == [
         "Thu 12:00 in America/Chicago; closed on Thanksgiving Day",
     ]
-    assert found.next_allowed_at == at(CENTRAL, 2026, 11, 28, 8)
+    assert hours.next_open(*asked) == at(CENTRAL, 2026, 11, 28, 8)
 
 
 def test_a_year_without_holidays_is_closed_where_they_matter_and_nowhere_else(book):

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from leadline.api import PEOPLE, PUBLIC, ROLES, Api
+from leadline.api import ADMINS, MANAGERS, PEOPLE, PUBLIC, ROLES, Api
 from tests.calling import caller
 
 ROOT = Path(__file__).parent.parent
-
-MANAGERS, ADMINS = frozenset({"manager", "admin"}), frozenset({"admin"})
 
 # Who may call what; a route that is not here is refused by the test.
 ROUTES = {
@@ -57,8 +55,8 @@ ROUTES = {
     "POST /consents/search": PEOPLE,
     "POST /consents/revocations": PEOPLE,
     "POST /calls/authorize": ROLES,
-    "GET /config/{key}": frozenset({"manager", "admin"}),
-    "PUT /config/{key}": frozenset({"admin"}),
+    "GET /config/{key}": MANAGERS,
+    "PUT /config/{key}": ADMINS,
 }
 
 

@@ -1,12 +1,9 @@
 """HTTP: the budget, and the money that comes in, is spent, comes back or is corrected."""
 
 from leadline import budget
-from leadline.api import IDEMPOTENCY_KEY, PEOPLE, Answer, Api, Call, Nothing
+from leadline.api import ADMINS, IDEMPOTENCY_KEY, MANAGERS, PEOPLE, Answer, Api, Call, Nothing
 from leadline.budget import Budget, NewAdjustment, NewCredit, NewDebit, NewRefund, Transaction
 from leadline.db import tenant_transaction
-
-ADMINS = frozenset({"admin"})
-MANAGERS = frozenset({"manager", "admin"})
 
 handler = Api()
 

@@ -1,13 +1,10 @@
 """HTTP: the ledger as it is read, and what members may spend."""
 
 from leadline import budget
-from leadline.api import Answer, Api, Call, Nothing
+from leadline.api import ADMINS, MANAGERS, Answer, Api, Call, Nothing
 from leadline.budget import Cap, NewCap, Transaction, TransactionQuery
 from leadline.db import tenant_transaction
 from leadline.pages import Page, PageQuery
-
-ADMINS = frozenset({"admin"})
-MANAGERS = frozenset({"manager", "admin"})
 
 handler = Api()
 

@@ -1,11 +1,10 @@
 """HTTP: money set aside for a call or message that has not ended."""
 
 from leadline import budget
-from leadline.api import IDEMPOTENCY_KEY, Answer, Api, Call, Nothing
+from leadline.api import IDEMPOTENCY_KEY, MANAGERS, Answer, Api, Call, Nothing
 from leadline.budget import Hold, HoldRequest, Settlement
 from leadline.db import tenant_transaction
 
-MANAGERS = frozenset({"manager", "admin"})
 HOLDERS = MANAGERS | {"service"}
 
 handler = Api()

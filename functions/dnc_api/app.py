@@ -3,13 +3,10 @@
 from dataclasses import replace
 
 from leadline import dnc
-from leadline.api import IDEMPOTENCY_KEY, PEOPLE, Answer, Api, Call, Nothing
+from leadline.api import ADMINS, IDEMPOTENCY_KEY, MANAGERS, PEOPLE, Answer, Api, Call, Nothing
 from leadline.db import tenant_transaction
 from leadline.dnc import Check, Entry, EntryQuery, NewEntry, Removal
 from leadline.pages import Page
-
-ADMINS = frozenset({"admin"})
-MANAGERS = frozenset({"manager", "admin"})
 
 handler = Api()
 

@@ -1,13 +1,11 @@
 """HTTP: the Do-Not-Call list as a whole, in and out."""
 
 from leadline import dnc
-from leadline.api import IDEMPOTENCY_KEY, Answer, Api, Call, Nothing, is_csv, raw_body
+from leadline.api import ADMINS, IDEMPOTENCY_KEY, MANAGERS, Answer, Api, Call, Nothing, is_csv, raw_body
 from leadline.db import tenant_transaction
 from leadline.dnc import Entry, ExportQuery, NewEntry, Taken
 from leadline.pages import Page
 
-ADMINS = frozenset({"admin"})
-MANAGERS = frozenset({"manager", "admin"})
 LISTS = {"application/json": list[NewEntry], "text/csv": str}
 
 handler = Api()

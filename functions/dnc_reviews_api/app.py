@@ -3,12 +3,10 @@
 from dataclasses import replace
 
 from leadline import dnc
-from leadline.api import Answer, Api, Call, Nothing
+from leadline.api import MANAGERS, Answer, Api, Call, Nothing
 from leadline.db import tenant_transaction
 from leadline.dnc import Decision, Report, ReportQuery, Review, WaitingOptOut
 from leadline.pages import Page, PageQuery
-
-MANAGERS = frozenset({"manager", "admin"})
 
 handler = Api()
 

@@ -1,7 +1,7 @@
 """HTTP: what has happened that somebody should hear of."""
 
 from leadline import domain_events
-from leadline.api import Answer, Api, Call, Nothing
+from leadline.api import MANAGERS, Answer, Api, Call, Nothing
 from leadline.db import tenant_transaction
 from leadline.domain_events import DomainEvent, EventQuery
 from leadline.pages import Page
@@ -9,7 +9,7 @@ from leadline.pages import Page
 handler = Api()
 
 
-@handler.route("GET /events", roles=frozenset({"manager", "admin"}), query=EventQuery, answers=Page[DomainEvent])
+@handler.route("GET /events", roles=MANAGERS, query=EventQuery, answers=Page[DomainEvent])
 def page(call: Call[Nothing, EventQuery]) -> Answer:
     """Alerts, crossings and findings, newest first."""
     with tenant_transaction(call.caller) as tx:

@@ -1,12 +1,12 @@
 """HTTP: leads."""
 
 from leadline import leads
-from leadline.api import IDEMPOTENCY_KEY, IF_MATCH, PEOPLE, Answer, Api, Call, Nothing
+from leadline.api import IDEMPOTENCY_KEY, IF_MATCH, MANAGERS, PEOPLE, Answer, Api, Call, Nothing
 from leadline.db import Transaction, tenant_transaction
 from leadline.leads import CountedPage, CreateQuery, Lead, LeadChange, LeadQuery, NewLead
 from leadline.pages import Page
 
-ASSIGNERS = frozenset({"manager", "admin"})
+ASSIGNERS = MANAGERS
 
 handler = Api()
 

@@ -39,7 +39,9 @@ from leadline.idempotency import IdempotencyKeyRequired, Kept, Key
 from leadline.inputs import Input, code_of
 
 PUBLIC: frozenset[str] = frozenset()
-PEOPLE = frozenset({"agent", "manager", "admin"})
+ADMINS = frozenset({"admin"})
+MANAGERS = ADMINS | {"manager"}
+PEOPLE = MANAGERS | {"agent"}
 ROLES = PEOPLE | {"service"}
 
 IF_MATCH = frozenset({"if-match"})
@@ -198,8 +200,8 @@ class Api:
                 answer = _written(self._run(event))
             except LeadlineError as error:
                 answer, code = _problem(error), error.code
-            # The one place that catches everything: what reaches the runtime would be logged with its message, and a
-            # message of the database or of a parser repeats names and numbers.
+            # Everything is caught at this edge, as events.py does at its own: what reaches the runtime would be logged
+            # with its message, and a message of the database or of a parser repeats names and numbers.
             except Exception as bug:
                 logger.error("bug", extra=_without_values(bug))
                 answer, code = _problem(InternalError()), InternalError.code

@@ -3,7 +3,7 @@
 from leadline.hours.places import AreaCode, Place, place_of
 from leadline.hours.reading import ask_areas, ask_rules
 from leadline.hours.rules import Cap, Channel, Reason, Rule, Rulebook, Window, caps_of
-from leadline.hours.slots import Verdict, judge, next_open, open_until, rules_in_force, verdict
+from leadline.hours.slots import judge, next_open, open_until, rules_in_force
 
 __all__ = [
     "AreaCode",
@@ -13,7 +13,6 @@ __all__ = [
     "Reason",
     "Rule",
     "Rulebook",
-    "Verdict",
     "Window",
     "ask_areas",
     "ask_rules",
@@ -23,5 +22,4 @@ __all__ = [
     "open_until",
     "place_of",
     "rules_in_force",
-    "verdict",
 ]

@@ -5,7 +5,6 @@ opens in the hour that spring skips opens at its end, and of an hour that autumn
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
@@ -18,23 +17,6 @@ AHEAD = timedelta(hours=1)
 ONE_DAY = timedelta(days=1)
 
 Interval = tuple[datetime, datetime]  # from, to before: instants in UTC
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Allowed without a reason, and then until `open_until` (not included); else `next_allowed_at`, if time helps."""
-
-    reasons: list[Reason]
-    open_until: datetime | None = None
-    next_allowed_at: datetime | None = None
-
-
-def verdict(now: datetime, place: Place, channel: Channel, book: Rulebook) -> Verdict:
-    """All that the hours say of one contact: whether, until when, and when next."""
-    reasons = judge(now, place, channel, book)
-    if reasons:
-        return Verdict(reasons, next_allowed_at=next_open(now, place, channel, book))
-    return Verdict(reasons, open_until=open_until(now, place, channel, book))
 
 
 def judge(now: datetime, place: Place, channel: Channel, book: Rulebook) -> list[Reason]:
