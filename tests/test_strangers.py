@@ -19,7 +19,7 @@ from leadline.db import Transaction
 from local import postgres
 from tests import rows
 from tests.conftest import Customer
-from tests.rows import OF_CUSTOMERS, Row, Table
+from tests.rows import BY_TRIGGER, OF_CUSTOMERS, Row, Table
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,7 @@ def test_their_rows_are_not_referenced(connect, customer, role, theirs) -> None:
             for table in rows.one_by_one(superuser, me, made):
                 superuser.execute(sql.SQL("set local role {}").format(sql.Identifier(postgres.ROLES[role])))
                 expected = ForeignKeyViolation if may(superuser, "insert", table) else InsufficientPrivilege
+                second = BY_TRIGGER.get(table.name, {})
                 for reference in table.references:
                     if reference.target in OF_CUSTOMERS or reference.target == table.name:
                         continue
@@ -211,7 +212,9 @@ def test_their_rows_are_not_referenced(connect, customer, role, theirs) -> None:
                         ours: theirs.rows[reference.target][column] for ours, column in reference.columns.items()
                     }
                     with pytest.raises(expected):
-                        rows.insert(superuser, table, rows.references(table, made) | theirs_there | rows.ids(me))
+                        rows.insert(
+                            superuser, table, {**rows.references(table, made), **theirs_there, **rows.ids(me), **second}
+                        )
                 superuser.execute("set local role leadline_owner")
 
 
@@ -223,7 +226,7 @@ def test_a_copy_of_all_they_have_meets_no_unique_key_of_theirs(connect, customer
             for table in tables:
                 if table.name in OF_CUSTOMERS:
                     continue
-                copy = theirs.rows[table.name] | rows.ids(me)
+                copy = {**theirs.rows[table.name], **rows.ids(me), **BY_TRIGGER.get(table.name, {})}
                 superuser.execute("set local role leadline_app")
                 if not may(superuser, "insert", table):
                     superuser.execute("set local role leadline_owner")

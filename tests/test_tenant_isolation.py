@@ -31,17 +31,19 @@ NAMED: dict[str, Any] = {
     "policies": {  # (table, policy): to whom, in place of tenant_isolation_policy or beside it
         "budget_holds": ["tenant_isolation_policy", "dispatch_policy"],
         "dnc_list": ["org_dnc_policy", "dispatch_policy"],
+        "enrollment_triggers": ["tenant_isolation_policy", "dispatch_policy"],
+        "lead_sequence_enrollments": ["tenant_isolation_policy", "dispatch_policy"],
         "leads": ["tenant_isolation_policy", "finder_policy"],
         **{table: ["reference_policy", "owner_policy"] for table in rows.REFERENCE},
     },
     "definers": [
-        *("make_audit_partitions", "record_lead_change", "record_lead_creation"),
+        *("make_audit_partitions", "record_lead_change", "record_lead_creation", "record_sequence_version"),
         # The ledger: what may be asked of it.
         *("lock_budget", "book_budget", "refund_budget", "book_calls", "cancel_calls", "cap_member", "uncap_member"),
         *("place_holds", "settle_hold", "release_hold", "release_holds_of", "expire_holds"),
     ],
-    # What a person has entered and nothing else rests on, and answers that have expired.
-    "deletable": ["idempotency_keys", "lead_source_costs", "segments"],
+    # What a person has entered and nothing else rests on, answers that have expired, and what has been judged.
+    "deletable": ["enrollment_triggers", "idempotency_keys", "lead_source_costs", "segments"],
     "append_only": [
         *("budget_transactions", "lead_assignments", "lead_score_history"),
         *("dnc_additions", "domain_events", "inbox_messages", "opt_out_events", "opt_out_reviews"),
@@ -49,7 +51,7 @@ NAMED: dict[str, Any] = {
     "written_by_the_ledger": [
         *("budget_accounts", "budget_calls", "budget_caps", "budget_holds", "budget_transactions")
     ],
-    "written_by_trigger": ["lead_audit_log", "lead_status_history"],
+    "written_by_trigger": ["lead_audit_log", "lead_status_history", "sequence_versions"],
 }
 
 TENANT = "tenant_id = (current_setting('app.current_tenant_id'::text))::uuid"
@@ -293,13 +295,18 @@ RULES = {
         """,
         found=["leads SELECT", "leads UPDATE of notes", "leads.finder_policy"],
     ),
-    "the dispatcher may select columns of what waits for the clock, never the person's, and nothing else": Rule(
+    "the dispatcher may see what waits for the clock, never whom it is about, and claim it, and nothing else": Rule(
         faults="""
             select on_table || '.' || name from policy
-            where name = 'dispatch_policy' and (command <> 'r' or roles <> array['leadline_dispatch'::regrole::oid])
+            where name = 'dispatch_policy'
+                and (
+                    command <> case on_table when 'lead_sequence_enrollments' then '*' else 'r' end
+                    or roles <> array['leadline_dispatch'::regrole::oid]
+                )
             union all
             select on_table || ' ' || privilege from grantee
             where role = 'leadline_dispatch'
+                and (on_table, privilege) <> ('lead_sequence_enrollments', 'UPDATE of claimable_at')
                 and (
                     privilege not like 'SELECT of %%'
                     or privilege ~ ' of (phone_number|first_name|last_name|email|notes|detected_phrase)$'
@@ -506,7 +513,7 @@ RULES = {
         """,
         found=["budget_transactions", "lead_audit_log_default", "lead_status_history"],
     ),
-    "audit log and status history are written by triggers alone": Rule(
+    "history of leads and sequences is written by triggers alone": Rule(
         faults="""
             select name from relation
             where root = any (%(written_by_trigger)s) and has_any_column_privilege('leadline_app', oid, 'insert')
@@ -558,7 +565,8 @@ RULES = {
             where role not in (owner, 'leadline_app')
                 and (on_table, role) not in (
                     ('leads', 'leadline_finder'), ('dnc_list', 'leadline_dispatch'),
-                    ('budget_holds', 'leadline_dispatch')
+                    ('budget_holds', 'leadline_dispatch'), ('enrollment_triggers', 'leadline_dispatch'),
+                    ('lead_sequence_enrollments', 'leadline_dispatch')
                 )
         """,
         spoiled_by="grant select on leads to leadline_dispatch; grant select (name) on segments to leadline_finder",
