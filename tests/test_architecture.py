@@ -26,6 +26,7 @@ ROWS = [
     {"budget", "hours"},
     {"dnc"},
     {"consent", "leads"},
+    {"segments"},
     {"gate"},
     {"calls"},
 ]
