@@ -14,6 +14,7 @@ from functions.budget_holds_api.app import handler as holds_handler
 from functions.consents_api.app import handler as consents_handler
 from functions.dnc_api.app import handler as dnc_handler
 from functions.dnc_reviews_api.app import handler as reviews_handler
+from functions.segments_api.app import handler as segments_handler
 from local import api_document
 from tests.calling import Caller, Reply, caller
 from tests.conftest import Customer
@@ -32,6 +33,7 @@ CONSENT = {
     "method": "web_form",
     "captured_at": "2026-01-02T03:04:05Z",
 }
+SEGMENT = {"name": "Promising", "filter": {"tags": "old", "lead_score": {"gte": 0}}}
 PERIOD = {"from": "2026-01-01", "to": "2026-01-31"}
 
 
@@ -146,6 +148,15 @@ def _lead_to_call(organization: Customer) -> Target:
     return Target(body=body, headers={"idempotency-key": "a call"})
 
 
+def _segment(**target: Any) -> Callable[[Customer], Target]:
+    def make(organization: Customer) -> Target:
+        made = caller(organization, "admin").ask(segments_handler, "POST /segments", body=SEGMENT)
+        assert made.status == 201, made.body
+        return Target(path={"segment_id": made.body["id"]}, **target)
+
+    return make
+
+
 def _template(**target: Any) -> Callable[[Customer], Target]:
     def make(organization: Customer) -> Target:
         path = {"template_id": a_template(organization)["template_id"]}
@@ -218,6 +229,15 @@ TARGETS: dict[str, Callable[[Customer], Target]] = {
     "GET /budget/caps": _nothing(),
     "PUT /budget/caps/{member_id}": _member_to_cap,
     "DELETE /budget/caps/{member_id}": _capped_member,
+    "GET /segments": _nothing(),
+    "POST /segments": _nothing(body=SEGMENT),
+    "GET /segments/{segment_id}": _segment(),
+    "PATCH /segments/{segment_id}": _segment(body={"name": "Others"}),
+    "DELETE /segments/{segment_id}": _segment(),
+    "POST /segments/preview": _nothing(body={"filter": {}}),
+    "GET /segments/{segment_id}/leads": _segment(),
+    "GET /segments/{segment_id}/count": _segment(),
+    "POST /segments/recount": _nothing(),
     "GET /templates": _nothing(),
     "POST /templates": _nothing(body=TEMPLATE),
     "GET /templates/{template_id}": _template(),
@@ -262,6 +282,9 @@ def fill_lists(organization: Customer) -> None:
     for version in ("1", "2"):
         consent = CONSENT | {"disclosure_version": version}
         assert admin.ask(consents_handler, "POST /consents", body=consent).status == 201
+    for name in ("Promising", "Others"):
+        made = admin.ask(segments_handler, "POST /segments", body=SEGMENT | {"name": name})
+        assert made.status == 201, made.body
     for _ in range(2):
         a_sequence(organization)
         an_enrollment(organization, lead)

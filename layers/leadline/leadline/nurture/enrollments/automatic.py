@@ -72,7 +72,7 @@ def _enroll(
 ) -> None:
     """Enrolls those to whom something has happened that the sequence asks for, in one statement."""
     conditions = sequence["trigger_conditions"]
-    events = {lead_id: event for lead_id, event in sorted(taken, reverse=True) if event in conditions["on"]}
+    events = {lead_id: what for lead_id, what in sorted(taken, reverse=True) if what in conditions["on"]}
     condition = _condition(tx, sequence, decided, now) if events else None
     if condition is None:
         return
