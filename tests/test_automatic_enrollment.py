@@ -1,4 +1,4 @@
-"""Automatic enrollment: what happens to leads enrolls whom an active sequence asks for, once, and no one who opted out."""
+"""Automatic enrollment: who is enrolled by what happens to leads, once, and never after an opt-out."""
 
 from datetime import UTC, datetime, timedelta
 
