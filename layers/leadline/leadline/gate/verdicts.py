@@ -14,6 +14,8 @@ from leadline.gate.shapes import Ask, Code, Reason
 VERSION = 1  # of the rules that are written here; those of regions are rows with versions of their own
 LONGEST_VALID = timedelta(seconds=60)
 HELPED_BY_TIME: frozenset[Code] = frozenset({"outside_hours", "cap_reached"})
+# These pass with the entry that they come from, where it is a temporary one.
+OF_AN_ENTRY: frozenset[Code] = frozenset({"on_dnc_list", "calling_blocked"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,12 @@ def judge(ask: Ask, facts: Facts, decided: Config) -> Verdict:
         "dnc_entry_id": known.listed and str(known.listed["id"]),
     }
     reasons = [*_of_the_lead(ask, lead, known), *_of_the_number(ask, decided), *_of_the_list(ask, known, decided)]
+    listed_until: datetime | None = known.listed["expires_at"] if known.listed else None
+    helped_by_time = HELPED_BY_TIME | OF_AN_ENTRY if listed_until else HELPED_BY_TIME
     if ask.channel == "email":
         reasons += _of_email(lead, known, facts, decided)
-        return Verdict(reasons, facts.now + LONGEST_VALID, None, lead, inputs)
+        passes = reasons and all(reason.code in helped_by_time for reason in reasons)
+        return Verdict(reasons, facts.now + LONGEST_VALID, listed_until if passes else None, lead, inputs)
     ground, refused = _ground(ask, known, facts, inputs)
     reasons += refused
     place = _place(ask, lead, facts)
@@ -52,8 +57,8 @@ def judge(ask: Ask, facts: Facts, decided: Config) -> Verdict:
     closes = opens = None
     if not reasons:
         closes = hours.open_until(facts.now, place, ask.channel, facts.book)
-    elif ground and all(reason.code in HELPED_BY_TIME for reason in reasons):
-        free = max([facts.now, *(over for _, over in full)])
+    elif ground and all(reason.code in helped_by_time for reason in reasons):
+        free = max([facts.now, *(over for _, over in full), *filter(None, [listed_until])])
         opens = _before(ground, hours.next_open(free, place, ask.channel, facts.book))
     return Verdict(reasons, closes and _sooner(closes, facts.now + LONGEST_VALID, ground), opens, lead, inputs)
 
