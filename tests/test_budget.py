@@ -360,6 +360,42 @@ def test_who_has_locked_the_balance_knows_it_until_the_end(ledger, organization,
         budget.debit(other, NewDebit(amount="1"))
 
 
+def test_many_holds_are_settled_at_once_each_in_full_and_only_once(ledger):
+    ledger.credit("10")
+    first, second, third = (one.id for one in ledger.hold_all(["1", "2", "3"], reference_type="sms"))
+    ledger.do(budget.settle_all, [first, second])
+    ledger.do(budget.settle_all, [second, first, uuid4()])
+    assert [ledger.state(hold) for hold in (first, second, third)] == ["settled", "settled", "held"]
+    assert ledger.balances() == ("4.00", "3.00", "0.00")
+    assert ledger.transactions()[-2:] == [
+        ("settle", "held", "sms_spend", "1.00"),
+        ("settle", "held", "sms_spend", "2.00"),
+    ]
+    assert ledger.mismatches() == []
+
+
+def test_what_had_been_given_back_is_booked_all_the_same_and_beyond_what_is_available_as_overage(ledger):
+    ledger.credit("5")
+    kept, released = (one.id for one in ledger.hold_all(["1", "2"], reference_type="sms"))
+    ledger.do(budget.release_all, [released])
+    ledger.debit("3")
+    ledger.do(budget.settle_all, [released, kept])
+    ledger.do(budget.settle_all, [released, kept])
+    assert [ledger.state(hold) for hold in (kept, released)] == ["settled", "released"]
+    assert ledger.balances() == ("0.00", "0.00", "1.00")
+    assert ledger.mismatches() == []
+
+
+def test_many_holds_are_given_back_at_once_but_for_those_that_have_ended(ledger):
+    ledger.credit("5")
+    first, second = (one.id for one in ledger.hold_all(["1", "2"]))
+    ledger.do(budget.settle_all, [first])
+    ledger.do(budget.release_all, [first, second])
+    assert [ledger.state(hold) for hold in (first, second)] == ["settled", "released"]
+    assert ledger.balances() == ("4.00", "0.00", "0.00")
+    assert ledger.mismatches() == []
+
+
 # Overage --------------------------------------------------------------------------------------------------------------
 
 

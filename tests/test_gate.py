@@ -483,6 +483,28 @@ def test_an_entry_that_has_expired_denies_no_more_though_the_clock_has_not_lifte
     assert codes(authorize(ready, lead_id=lead["id"])) == []
 
 
+def test_a_temporary_entry_says_when_it_is_over_and_a_lasting_one_says_nothing(ready):
+    ends = datetime.now(UTC) + timedelta(days=9)
+    new_lead(ready, ATLANTA)
+    list_number(ready, ATLANTA, reason="cooling_off", expires_at=ends.isoformat())
+    list_number(ready, OKLAHOMA, reason="admin_added")
+    until = datetime.fromisoformat(authorize(ready, ATLANTA)["next_allowed_at"])
+    in_atlanta = until.astimezone(NEW_YORK)
+    assert until >= ends
+    # Where it ends at night, the morning after it.
+    assert until == ends or (in_atlanta.hour, in_atlanta.minute) == (8, 0)
+    assert authorize(ready, OKLAHOMA)["next_allowed_at"] is None
+
+
+def test_a_temporary_entry_that_stops_email_too_says_when_it_is_over(ready):
+    ends = datetime.now(UTC) + timedelta(days=9)
+    lead = new_lead(ready, ATLANTA, email="ada@example.org")
+    decide_config(ready, "postal_address", "1 Main Street, Atlanta, GA 30303")
+    list_number(ready, ATLANTA, reason="cooling_off", expires_at=ends.isoformat())
+    decision = authorize(ready, lead_id=lead["id"], channel="email")
+    assert (codes(decision), datetime.fromisoformat(decision["next_allowed_at"])) == (["on_dnc_list"], ends)
+
+
 def test_an_opt_out_that_a_lead_took_along_voids_what_the_new_number_had_agreed_to(ready):
     lead = new_lead(ready, OKLAHOMA)
     list_number(ready, OKLAHOMA)

@@ -160,3 +160,27 @@ def test_any_usual_spelling_of_a_number_of_country_code_1_is_that_number(region,
     assume(phonenumbers.is_valid_number(phonenumbers.parse(f"+1{digits}")))
     spelling, dialled_from = data.draw(spellings(digits))
     assert phone.normalise(spelling, dialled_from) == f"+1{digits}"
+
+
+# What is stored ------------------------------------------------------------------------------------------------------
+
+
+def normalises_to_itself(number: str) -> bool:
+    try:
+        return phone.normalise(number, "US") == number
+    except phone.BadPhone:
+        return False
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_a_stored_number_of_country_code_1_is_valid_just_where_it_normalises_to_itself(region, data):
+    digits = data.draw(st.one_of(numbers_of(region), st.from_regex(r"[0-9]{9,11}", fullmatch=True)))
+    assert phone.is_valid(f"+1{digits}") == normalises_to_itself(f"+1{digits}")
+
+
+@settings(max_examples=200, deadline=None)
+@given(number=st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True))
+def test_so_is_one_of_any_country(number):
+    assert phone.is_valid(number) == normalises_to_itself(number)

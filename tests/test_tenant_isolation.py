@@ -41,6 +41,7 @@ NAMED: dict[str, Any] = {
         # The ledger: what may be asked of it.
         *("lock_budget", "book_budget", "refund_budget", "book_calls", "cancel_calls", "cap_member", "uncap_member"),
         *("place_holds", "settle_hold", "release_hold", "release_holds_of", "expire_holds"),
+        *("settle_holds", "release_holds"),
     ],
     # What a person has entered and nothing else rests on, answers that have expired, and what has been judged.
     "deletable": ["enrollment_triggers", "idempotency_keys", "lead_source_costs", "segments"],

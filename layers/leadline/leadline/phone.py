@@ -3,7 +3,7 @@
 import re
 
 import phonenumbers
-from phonenumbers import COUNTRY_CODES_FOR_NON_GEO_REGIONS, NumberParseException, PhoneNumberFormat
+from phonenumbers import COUNTRY_CODES_FOR_NON_GEO_REGIONS, NumberParseException, PhoneNumber, PhoneNumberFormat
 
 from leadline.errors import Refused
 
@@ -47,6 +47,16 @@ def normalise(spelling: str, region: str) -> str:
     if number.country_code in COUNTRY_CODES_FOR_NON_GEO_REGIONS:
         raise _bad("This is a service number, not a person's.")
     return formatted
+
+
+def is_valid(e164: str) -> bool:
+    """Whether a number in E.164 is one that `normalise` would leave as it is."""
+    if re.fullmatch(r"\+1[2-9][0-9]{9}", e164):  # there is nothing to parse in it
+        return phonenumbers.is_valid_number(PhoneNumber(country_code=NORTH_AMERICA, national_number=int(e164[2:])))
+    try:
+        return normalise(e164, "ZZ") == e164
+    except BadPhone:
+        return False
 
 
 def _why_unreadable(spelling: str) -> str:

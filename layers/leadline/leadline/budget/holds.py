@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from psycopg import Cursor, sql
 from psycopg.rows import DictRow
 from pydantic import Field
+from pydantic_core import to_json
 
 from leadline.budget.movements import insufficient, require_member
 from leadline.budget.shapes import Contact, HoldEnded
@@ -120,16 +121,28 @@ def hold_all(tx: Tx, holds: Sequence[NewHold]) -> Cursor[DictRow]:
     One that only its member's cap refuses does not stop the others. One statement, unfetched, for `outcome`. Members
     must be the organization's.
     """
-    columns: dict[str, Any] = {name: [getattr(one, name) for one in holds] for name in NewHold.__dataclass_fields__}
     return tx.execute(
         """
-        select hold_id, refused from place_holds(
-            %(id)s::uuid[], %(amount)s::numeric[], %(reference_type)s::text[], %(reference_id)s::text[],
-            %(user_id)s::uuid[], %(lead_id)s::uuid[], %(phone_number)s::text[], %(decision_id)s::uuid[],
-            %(expires_at)s::timestamptz[]
-        )
+        select placed.hold_id, placed.refused
+        from (
+            select
+                array_agg(id order by place) as ids, array_agg(amount order by place) as amounts,
+                array_agg(reference_type order by place) as reference_types,
+                array_agg(reference_id order by place) as reference_ids, array_agg(user_id order by place) as users,
+                array_agg(lead_id order by place) as leads, array_agg(phone_number order by place) as numbers,
+                array_agg(decision_id order by place) as decisions, array_agg(expires_at order by place) as expiries
+            from rows from (
+                jsonb_to_recordset(%(holds)s::jsonb) as (
+                    id uuid, amount numeric, reference_type text, reference_id text, user_id uuid, lead_id uuid,
+                    phone_number text, decision_id uuid, expires_at timestamptz
+                )
+            ) with ordinality as hold (
+                id, amount, reference_type, reference_id, user_id, lead_id, phone_number, decision_id, expires_at, place
+            )
+        ) as asked,
+        place_holds(ids, amounts, reference_types, reference_ids, users, leads, numbers, decisions, expiries) as placed
         """,
-        columns,
+        {"holds": to_json(holds).decode()},
     )
 
 
@@ -158,6 +171,18 @@ def release(tx: Tx, hold_id: UUID) -> Hold:
     if released.state == "settled":
         raise HoldEnded
     return released
+
+
+def settle_all(tx: Tx, hold_ids: Sequence[UUID]) -> None:
+    """Books all that these holds set aside, once each; what had been given back meanwhile is booked all the same."""
+    if hold_ids:
+        tx.execute("select settle_holds(%(ids)s)", {"ids": list(hold_ids)})
+
+
+def release_all(tx: Tx, hold_ids: Sequence[UUID]) -> None:
+    """Gives back what is held by these; what has ended already is left alone."""
+    if hold_ids:
+        tx.execute("select release_holds(%(ids)s)", {"ids": list(hold_ids)})
 
 
 def release_numbers(tx: Tx, phone_numbers: list[str]) -> None:

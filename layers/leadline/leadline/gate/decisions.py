@@ -1,13 +1,13 @@
 """The gate's answer: judged, its money held, and kept, in one transaction and for any number of requests at once."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
 from psycopg import sql
-from psycopg.types.json import Jsonb
+from pydantic_core import to_json
 
 from leadline import budget, config, phone, settings
 from leadline.config import Config
@@ -169,15 +169,17 @@ def _keep(tx: Transaction, kept: list[Kept], now: datetime) -> None:
     """Writes the decisions, unfetched: what is wrong with them is raised at the latest when the transaction ends."""
     rows = [
         {
-            **{name: getattr(one.decision, name) for name in ("allowed", "valid_until", "next_allowed_at")},
             "id": one.decision.decision_id,
             "lead_id": one.verdict.lead and one.verdict.lead.id,
             "phone_number": one.ask.phone_number,
             "channel": one.ask.channel,
             "voice": one.ask.voice,
-            "reasons": Jsonb([asdict(reason) for reason in one.decision.reasons]),
-            "inputs": Jsonb(one.verdict.inputs),
+            "allowed": one.decision.allowed,
+            "reasons": one.decision.reasons,
+            "inputs": one.verdict.inputs,
             "max_cost": one.ask.max_cost,
+            "valid_until": one.decision.valid_until,
+            "next_allowed_at": one.decision.next_allowed_at,
             "hold_id": one.decision.hold_id,
             "hold_expires_at": one.decision.hold_expires_at,
         }
@@ -192,15 +194,11 @@ def _keep(tx: Transaction, kept: list[Kept], now: datetime) -> None:
         select
             id, lead_id, phone_number, channel, voice, allowed, reasons, inputs, max_cost, %(now)s, valid_until,
             next_allowed_at, hold_id, hold_expires_at
-        from unnest(
-            %(id)s::uuid[], %(lead_id)s::uuid[], %(phone_number)s::text[], %(channel)s::text[], %(voice)s::text[],
-            %(allowed)s::boolean[], %(reasons)s::jsonb[], %(inputs)s::jsonb[], %(max_cost)s::numeric[],
-            %(valid_until)s::timestamptz[], %(next_allowed_at)s::timestamptz[], %(hold_id)s::uuid[],
-            %(hold_expires_at)s::timestamptz[]
-        ) as decision (
-            id, lead_id, phone_number, channel, voice, allowed, reasons, inputs, max_cost, valid_until, next_allowed_at,
-            hold_id, hold_expires_at
+        from jsonb_to_recordset(%(decisions)s::jsonb) as decision (
+            id uuid, lead_id uuid, phone_number text, channel text, voice text, allowed boolean, reasons jsonb,
+            inputs jsonb, max_cost numeric, valid_until timestamptz, next_allowed_at timestamptz, hold_id uuid,
+            hold_expires_at timestamptz
         )
         """,
-        {name: [row[name] for row in rows] for name in rows[0]} | {"now": now},
+        {"decisions": to_json(rows).decode(), "now": now},
     )

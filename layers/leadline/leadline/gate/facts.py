@@ -18,7 +18,7 @@ from leadline import budget, dnc, hours
 from leadline.config import Config
 from leadline.consent import Given
 from leadline.db import Transaction
-from leadline.gate.shapes import Ask
+from leadline.gate.shapes import Ask, Reason
 from leadline.leads import SEEN
 
 SKEW = "5 minutes"  # how far ahead of ours the call system's clock may be
@@ -65,6 +65,16 @@ class Number:
     refused_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What the hours say of a place now: the rules in force, what they forbid, and else until when it is open."""
+
+    rules: list[hours.Rule]
+    reasons: list[Reason]
+    closes: datetime | None
+    inputs: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Facts:
     """Everything, by lead id, by number and by email address."""
@@ -79,6 +89,9 @@ class Facts:
     balances: budget.Balances
     person: UUID | None  # who asks, unless it is a machine
     ids: list[tuple[UUID, UUID]]  # for each request: of its decision, and of its hold
+    times: dict[tuple[hours.Place, hours.Channel], Times] = field(
+        default_factory=dict[tuple[hours.Place, hours.Channel], Times]
+    )
 
 
 def read(tx: Transaction, asks: Sequence[Ask], decided: Config, at: datetime | None) -> Facts:
@@ -110,6 +123,7 @@ def read(tx: Transaction, asks: Sequence[Ask], decided: Config, at: datetime | N
     return Facts(
         **times,
         ids=list(zip(ids, ids, strict=True)),
+        times={},
         leads={lead.id: lead for lead in found},
         lead_of_number={lead.phone_number: lead for lead in found if lead.phone_number and not lead.deleted},
         numbers=numbers,

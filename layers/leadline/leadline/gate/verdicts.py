@@ -7,13 +7,14 @@ from typing import Any
 
 from leadline import consent, hours, phone
 from leadline.config import Config
-from leadline.errors import Refused
-from leadline.gate.facts import Facts, Lead, Number
+from leadline.gate.facts import Facts, Lead, Number, Times
 from leadline.gate.shapes import Ask, Code, Reason
 
 VERSION = 1  # of the rules that are written here; those of regions are rows with versions of their own
 LONGEST_VALID = timedelta(seconds=60)
 HELPED_BY_TIME: frozenset[Code] = frozenset({"outside_hours", "cap_reached"})
+# These pass with the entry that they come from, where it is a temporary one.
+OF_AN_ENTRY: frozenset[Code] = frozenset({"on_dnc_list", "calling_blocked"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +36,46 @@ def judge(ask: Ask, facts: Facts, decided: Config) -> Verdict:
         "lead_status": lead and lead.status,
         "dnc_entry_id": known.listed and str(known.listed["id"]),
     }
-    reasons = [*_of_the_lead(ask, lead, known), *_of_the_number(ask, decided), *_of_the_list(ask, known, decided)]
+    reasons = [*_of_the_lead(ask, lead, known), *_of_the_number(ask), *_of_the_list(ask, known, decided)]
+    listed_until: datetime | None = known.listed["expires_at"] if known.listed else None
+    helped_by_time = HELPED_BY_TIME | OF_AN_ENTRY if listed_until else HELPED_BY_TIME
     if ask.channel == "email":
         reasons += _of_email(lead, known, facts, decided)
-        return Verdict(reasons, facts.now + LONGEST_VALID, None, lead, inputs)
+        passes = reasons and all(reason.code in helped_by_time for reason in reasons)
+        return Verdict(reasons, facts.now + LONGEST_VALID, listed_until if passes else None, lead, inputs)
     ground, refused = _ground(ask, known, facts, inputs)
     reasons += refused
     place = _place(ask, lead, facts)
     if isinstance(place, hours.Reason):
         return Verdict([*reasons, _told(place)], None, None, lead, inputs)
-    rules = hours.rules_in_force(facts.now, place, ask.channel, facts.book)
-    full = list(_full(rules, known, facts.now))
-    inputs |= _looked_at(place, rules, known, decided)
-    reasons += map(_told, hours.judge(facts.now, place, ask.channel, facts.book))
+    times = _times(place, ask.channel, facts, decided)
+    full = list(_full(times.rules, known, facts.now))
+    inputs |= {**times.inputs, **_looked_at(known)}
+    reasons += times.reasons
     reasons += [reason for reason, _ in full]
     closes = opens = None
     if not reasons:
-        closes = hours.open_until(facts.now, place, ask.channel, facts.book)
-    elif ground and all(reason.code in HELPED_BY_TIME for reason in reasons):
-        free = max([facts.now, *(over for _, over in full)])
+        closes = times.closes
+    elif ground and all(reason.code in helped_by_time for reason in reasons):
+        free = max([facts.now, *(over for _, over in full), *filter(None, [listed_until])])
         opens = _before(ground, hours.next_open(free, place, ask.channel, facts.book))
     return Verdict(reasons, closes and _sooner(closes, facts.now + LONGEST_VALID, ground), opens, lead, inputs)
+
+
+def _times(place: hours.Place, channel: hours.Channel, facts: Facts, decided: Config) -> Times:
+    """What the hours say of a place now, looked up once for everybody who may be there."""
+    if (place, channel) not in facts.times:
+        rules = hours.rules_in_force(facts.now, place, channel, facts.book)
+        reasons = [_told(reason) for reason in hours.judge(facts.now, place, channel, facts.book)]
+        inputs = {
+            "regions": sorted(place.regions),
+            "zones": sorted(place.zones),
+            "rules": {rule.id: rule.version for rule in rules},
+            "own_hours": decided.calling_hours.model_dump(exclude_none=True),
+        }
+        closes = None if reasons else hours.open_until(facts.now, place, channel, facts.book)
+        facts.times[place, channel] = Times(rules, reasons, closes, inputs)
+    return facts.times[place, channel]
 
 
 def _sooner(closes: datetime, longest: datetime, ground: consent.Given | None) -> datetime:
@@ -69,12 +89,8 @@ def _before(ground: consent.Given, opens: datetime | None) -> datetime | None:
     return None if opens and ground.expires_at and opens >= ground.expires_at else opens
 
 
-def _looked_at(place: hours.Place, rules: list[hours.Rule], known: Number, decided: Config) -> dict[str, Any]:
+def _looked_at(known: Number) -> dict[str, Any]:
     return {
-        "regions": sorted(place.regions),
-        "zones": sorted(place.zones),
-        "rules": {rule.id: rule.version for rule in rules},
-        "own_hours": decided.calling_hours.model_dump(exclude_none=True),
         "contacts": [[one.channel, one.at.isoformat()] for one in known.contacts],
         "refused_at": known.refused_at and known.refused_at.isoformat(),
     }
@@ -97,12 +113,10 @@ def _of_the_lead(ask: Ask, lead: Lead | None, known: Number) -> Iterator[Reason]
         yield _ours("calling_blocked", "lead.calling_blocked", "Calling this lead is blocked.")
 
 
-def _of_the_number(ask: Ask, decided: Config) -> Iterator[Reason]:
+def _of_the_number(ask: Ask) -> Iterator[Reason]:
     if ask.channel == "email":
         return
-    try:
-        phone.normalise(ask.phone_number or "", decided.default_region)
-    except Refused:
+    if not ask.phone_number or not phone.is_valid(ask.phone_number):
         yield _ours("bad_number", "number.valid", "The lead has no number that can be called.")
 
 
