@@ -106,7 +106,7 @@ def places(text: str, name: str, *, html: bool = False) -> bool:
 # Writing ------------------------------------------------------------------------------------------------------------
 
 
-def render(text: str, values: Mapping[str, str | None], *, html: bool = False, one_line: bool = False) -> str:
+def render(text: str, values: Mapping[str, Any], *, html: bool = False, one_line: bool = False) -> str:
     """The text with its values. Raises ValueMissing where one has neither a value nor a default.
 
     A blank value counts as none. In HTML values are escaped; on one line nothing breaks it, so that a value cannot
@@ -141,6 +141,8 @@ def as_text(value: Any) -> str:
 
 def _printable(text: str, keep: str) -> str:
     """Control characters, line and paragraph separators as spaces; lone surrogates and the like are no text."""
+    if text.isprintable():
+        return text
     return "".join(
         c if c in keep else " " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c
         for c in text

@@ -176,21 +176,20 @@ LEAD_VALUES = sql.SQL(
 
 def values_of(
     lead: Mapping[str, Any], organization: Organization, unsubscribe_url: str | None = None
-) -> dict[str, str | None]:
+) -> dict[str, Any]:
     """What each placeholder stands for, from a row with the columns LEAD_VALUES; null where there is nothing."""
     custom: dict[str, Any] = lead["custom_fields"] or {}
-    values: dict[str, Any] = {name: value for name, value in lead.items() if name != "custom_fields"}
-    values["full_name"] = " ".join(filter(None, (lead["first_name"], lead["last_name"])))
-    values |= {CUSTOM + name: value for name, value in custom.items()}
-    texts = {name: as_text(value) or None for name, value in values.items()}
-    return texts | {
+    return {
+        **{CUSTOM + name: value for name, value in custom.items()},
+        **lead,
+        "full_name": " ".join(filter(None, (lead["first_name"], lead["last_name"]))),
         "organization.name": organization.name,
         "postal_address": organization.postal_address,
         "unsubscribe_url": unsubscribe_url,
     }
 
 
-def compose(template: Template, values: Mapping[str, str | None]) -> Message:
+def compose(template: Template, values: Mapping[str, Any]) -> Message:
     """What goes out, with the footers of an email. Raises MessageTooLong, PostalAddressRequired and ValueMissing."""
     if template.channel != "email":
         body = render(template.body, values)

@@ -1,4 +1,4 @@
--- Takes 014_many_at_once back.
+-- Takes 015_many_at_once back.
 
 set local role leadline_owner;
 
