@@ -189,8 +189,10 @@ alter table lead_sequence_enrollments
 alter table sequence_versions force row level security;
 alter table nurture_sequences force row level security;
 alter table lead_sequence_enrollments force row level security;
-create index lead_sequence_enrollments_by_version
-    on lead_sequence_enrollments (organization_id, sequence_id, sequence_version);
+-- One index for both foreign keys: each more is written three times a step.
+drop index lead_sequence_enrollments_by_sequence;
+create index lead_sequence_enrollments_by_sequence
+    on lead_sequence_enrollments (organization_id, sequence_id, sequence_version, status);
 drop index lead_sequence_enrollments_due;
 create index lead_sequence_enrollments_claimable on lead_sequence_enrollments (claimable_at) where status = 'active';
 comment on table lead_sequence_enrollments is

@@ -30,6 +30,7 @@ alter table lead_sequence_enrollments
     drop column waiting_for,
     drop column remaining_delay,
     drop column note;
+create index lead_sequence_enrollments_by_sequence on lead_sequence_enrollments (organization_id, sequence_id, status);
 create index lead_sequence_enrollments_due on lead_sequence_enrollments (next_step_scheduled_at) where status = 'active';
 comment on table lead_sequence_enrollments is
     'One lead''s trip through one sequence; at most one live one per lead and sequence.
