@@ -3,6 +3,7 @@
 import json
 import uuid
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -61,29 +62,29 @@ NAMES = [*TEXTS, "Ana Ann", "ana"]
 PREFIXES = [*TEXTS, "Ana ", "an"]
 TAGS = ["hot", "a_b", "été", "x y", "राम"]
 PHONES = [f"+1415555{number:04}" for number in range(100, 112)]
-DAYS = [date(2026, 3, 8), date(2026, 11, 1), date(2026, 11, 2), date(2026, 9, 6), date(2026, 4, 5), date(2026, 9, 27)]
+DAYS = [date(2026, 3, 8), date(2026, 11, 1), date(2026, 9, 6), date(2026, 9, 27)]  # each of some zone's odd ones
 EMAILS = ["a@b.co", "a_b@b.co", "é@b.co"]
-# The edges of those days in every zone, and of what is relative to now.
-EDGES = sorted(
-    {
-        datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC) + timedelta(days=later)
-        for zone in ZONES
-        for day in DAYS
-        for later in (0, 1)
-    }
-    | {NOW - timedelta(days=7), NOW - timedelta(hours=36), NOW}
-)
-INSTANTS = [edge + timedelta(microseconds=step) for edge in EDGES for step in (-1, 0, 1)]
+
+
+def instants_of(zone: str) -> list[datetime]:
+    """The edges of those days in the zone, and of what is relative to now, each with its neighbours."""
+    edges = [
+        datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+        for first in DAYS
+        for day in (first, first + timedelta(days=1))
+    ]
+    edges += [NOW - timedelta(days=7), NOW - timedelta(hours=36), NOW]
+    return [edge + timedelta(microseconds=step) for edge in edges for step in (-1, 0, 1)]
+
 
 texts = st.sampled_from(TEXTS)
-instants = st.sampled_from(INSTANTS)
 periods = st.sampled_from(["7d", "36h", "1w", "2160m", "1m", "36500d", "400w"])
 day_texts = st.sampled_from(DAYS).map(date.isoformat)
 numbers = st.sampled_from([-1, 0, 0.1, 1, 70, 70.0, 2**40, 1e20, 0.30000000000000004])
 
 
 @st.composite
-def leads(draw, members):
+def leads(draw, members, instants):
     """A lead as its row is; now and then with a custom field that was written when it was declared otherwise."""
     odd = st.sampled_from(["x", "2024-1-1", 7, True, ["a"], {"a": 1}])
     custom = {
@@ -130,10 +131,11 @@ def asked_of(values, *, order=False, prefixes=None, period=None):
     if period is not None:
         of |= {"within_last": period, "older_than": period}
     operators = st.sets(st.sampled_from(sorted(of)), min_size=1, max_size=2)
-    return st.one_of(values, lists, operators.flatmap(lambda names: st.fixed_dictionaries({n: of[n] for n in names})))
+    named = operators.flatmap(lambda names: st.fixed_dictionaries({n: of[n] for n in names}))
+    return st.one_of(values, lists, named, named, named, named)
 
 
-def conditions(members):
+def conditions(members, instants):
     """The field of a condition, and what can be asked of it."""
     text = asked_of(texts, prefixes=texts)
     name = asked_of(st.sampled_from(NAMES), prefixes=st.sampled_from(PREFIXES))
@@ -168,9 +170,21 @@ def conditions(members):
     }
 
 
-def filters(members):
-    of = conditions(members)
-    one = st.sampled_from(sorted(of)).flatmap(lambda name: of[name].map(lambda asked: {name: asked}))
+# Fields that are asked alike share a turn; what is hardest to get right has two.
+TURNS = [
+    *(["city", "state", "zip", "time_zone", "source", "sub_source"], ["first_name", "last_name"], ["full_name"]),
+    *([["created_at", "updated_at"], ["last_contact", "last_contact_date"]] * 2),
+    *(["lead_score", "interaction_count"], ["status", "country", "user_id"], ["email"], ["phone_number"], ["tags"]),
+    *(["calling_blocked", "custom_fields.member"], ["custom_fields.note"], ["custom_fields.plan"]),
+    *(["custom_fields.age"], ["custom_fields.born"]),
+]
+
+
+def filters(members, instants):
+    of = conditions(members, instants)
+    assert sorted(of) == sorted({name for turn in TURNS for name in turn})
+    names = st.sampled_from(TURNS).flatmap(st.sampled_from)
+    one = names.flatmap(lambda name: of[name].map(lambda asked: {name: asked}))
     several = st.lists(one, max_size=3).map(lambda each: {k: v for part in each for k, v in part.items()})
 
     def deeper(inner):
@@ -224,28 +238,37 @@ def world(customer, database):
         yield organization, conn
 
 
-def agree(world, data, examples_of_leads):
+@cache
+def drawn(members, zone):
+    """Leads and filters in a zone; made once, which takes longer than drawing from them."""
+    instants = st.sampled_from(instants_of(zone))
+    return leads(members, instants), filters(members, instants)
+
+
+def agree(world, data, most_leads):
     organization, conn = world
-    members = [member.id for member in organization.members.values()]
-    rows = data.draw(st.lists(leads(members), min_size=1, max_size=examples_of_leads), label="leads")
     zone = data.draw(st.sampled_from(ZONES), label="zone")
-    asked = data.draw(st.lists(filters(members), min_size=4, max_size=8), label="filters")
+    some_leads, some_filters = drawn(tuple(member.id for member in organization.members.values()), zone)
+    rows = data.draw(st.lists(some_leads, min_size=3, max_size=most_leads), label="leads")
+    asked = data.draw(st.lists(some_filters, min_size=10, max_size=15), label="filters")
     decided, oracle = deciding(zone), Oracle(CUSTOM_TYPES, ZoneInfo(zone), NOW)
     with conn.transaction(force_rollback=True):
         conn.execute("select enter_context(%s, %s)", [organization.tenant_id, organization.organization_id])
         ids = insert(conn, rows)
         stored = conn.execute("select * from leads where id = any (%s)", [ids]).fetchall()
-        for raw in asked:
+        for place, raw in enumerate(asked):
             filter_ = segments.parse(raw, decided)
             expected = {row["id"] for row in stored if oracle.holds(raw, row)}
             assert segments.matching(conn, filter_, decided, NOW, ids) == expected, raw
+            if place % 4:
+                continue
             condition, values = segments.condition(filter_, decided, NOW, "x")
             assert conn.execute(found.count_of(condition), {**values, "cap": None}).fetchall()[0]["count"] == len(
                 expected
             ), raw
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=100, deadline=None, suppress_health_check=[*HealthCheck])
 @given(data=st.data())
 def test_a_second_evaluator_finds_the_same_leads(world, data):
     agree(world, data, 6)
