@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadline import links, settings
-from leadline.links import BadLink, Unsubscribe, read_unsubscribe, unsubscribe_token
+from leadline.links import Unsubscribe, find_unsubscribe, unsubscribe_token
 
 TENANT, ORGANIZATION = uuid4(), uuid4()
 OLD, NEW = "an old secret of 32 characters .", "a new secret, also of 32 letters"
@@ -25,9 +25,15 @@ def hold(monkeypatch: pytest.MonkeyPatch, current: str, **secrets: str) -> None:
     monkeypatch.setenv("LEADLINE_LINK_KEYS", json.dumps({"current": current, "keys": secrets}))
 
 
+def address_in(token: str) -> str:
+    told = find_unsubscribe(token)
+    assert told
+    return told.address
+
+
 def test_a_link_tells_us_who_it_was_for() -> None:
     token = unsubscribe_token(TENANT, ORGANIZATION, " Ana@Example.com ")
-    assert read_unsubscribe(token) == Unsubscribe(TENANT, ORGANIZATION, "ana@example.com")
+    assert find_unsubscribe(token) == Unsubscribe(TENANT, ORGANIZATION, "ana@example.com")
     url = links.unsubscribe_url(TENANT, ORGANIZATION, "ana@example.com")
     assert url == f"https://api.example.com/unsubscribe/{token}"
 
@@ -46,16 +52,16 @@ def test_whatever_the_address_its_link_is_one_word_of_a_url(address: str) -> Non
         hold(patch, "k1", k1=OLD)
         token = unsubscribe_token(TENANT, ORGANIZATION, address)
         assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
-        assert read_unsubscribe(token).address == address.strip().lower()
+        assert address_in(token) == address.strip().lower()
 
 
 def test_an_old_link_opens_when_there_is_a_new_key(monkeypatch) -> None:
     old = unsubscribe_token(TENANT, ORGANIZATION, "ana@example.com")
     hold(monkeypatch, "k2", k1=OLD, k2=NEW)
-    assert read_unsubscribe(old).address == "ana@example.com"
+    assert address_in(old) == "ana@example.com"
     new = unsubscribe_token(TENANT, ORGANIZATION, "ana@example.com")
     assert (old[:3], new[:3]) == ("k1.", "k2.")
-    assert read_unsubscribe(new).address == "ana@example.com"
+    assert address_in(new) == "ana@example.com"
 
 
 def test_a_link_opens_under_its_own_key_alone(monkeypatch) -> None:
@@ -63,16 +69,14 @@ def test_a_link_opens_under_its_own_key_alone(monkeypatch) -> None:
     # The same secret by another name: the name is sealed with the rest.
     hold(monkeypatch, "k2", k2=OLD)
     for token in (old, old.replace("k1.", "k2.")):
-        with pytest.raises(BadLink):
-            read_unsubscribe(token)
+        assert find_unsubscribe(token) is None
 
 
 def test_no_character_of_a_link_can_be_changed() -> None:
     token = unsubscribe_token(TENANT, ORGANIZATION, "ana@example.com")
     for place, character in enumerate(token[:-1]):  # the last one holds bits that stand for nothing
         changed = token[:place] + ("A" if character != "A" else "B") + token[place + 1 :]
-        with pytest.raises(BadLink):
-            read_unsubscribe(changed)
+        assert find_unsubscribe(changed) is None
 
 
 @pytest.mark.parametrize(
@@ -80,8 +84,7 @@ def test_no_character_of_a_link_can_be_changed() -> None:
     ["", ".", "k1", "k1.", "k1.AAAA", "k1.%", "k9.AAAA", "k1.é", "k1." + "A" * 5000, "\0", "../../etc/passwd", "k1.A"],
 )
 def test_what_is_no_link_opens_nothing(token) -> None:
-    with pytest.raises(BadLink):
-        read_unsubscribe(token)
+    assert find_unsubscribe(token) is None
 
 
 @pytest.mark.parametrize(

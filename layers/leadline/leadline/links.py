@@ -15,14 +15,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from leadline import settings
-from leadline.errors import NotFound
 
 LONGEST = 2000  # characters of a token: the longest address that mail knows makes 430
 PURPOSE = b"leadline unsubscribe 1"  # another kind of link shall never be taken for this one
-
-
-class BadLink(NotFound):
-    """This link is not one of ours, or not whole: copy it again from the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +42,18 @@ def unsubscribe_token(tenant_id: UUID, organization_id: UUID, address: str) -> s
     return f"{keys.current}.{base64.urlsafe_b64encode(sealed).rstrip(b'=').decode()}"
 
 
-def read_unsubscribe(token: str) -> Unsubscribe:
-    """What a link of ours says, under the newest key or one before it. Raises BadLink for anything else."""
+def find_unsubscribe(token: str) -> Unsubscribe | None:
+    """What a link of ours says, under the newest key or one before it; None for anything else."""
     key_id, dot, sealed = token.partition(".")
     secret = settings.link_keys().secrets.get(key_id)
     if secret is None or not dot or len(token) > LONGEST:
-        raise BadLink
+        return None
     try:
         raw = base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
         # The tag is compared in constant time, before anything that was sealed is given out.
         told = _cipher(secret).decrypt(raw, _beside(key_id))
     except (binascii.Error, ValueError, InvalidTag):
-        raise BadLink from None
+        return None
     return Unsubscribe(UUID(bytes=told[:16]), UUID(bytes=told[16:32]), told[32:].decode())
 
 

@@ -36,6 +36,30 @@ def hold_expiry_queue_url() -> str:
     return os.environ["HOLD_EXPIRY_QUEUE_URL"]
 
 
+def request_queue_url() -> str:
+    """The queue in which the call system is asked for texts and calls."""
+    return os.environ["REQUEST_QUEUE_URL"]
+
+
+def call_events_queue_url() -> str:
+    """The queue of what is told of calls and texts, by the call system and by webhooks."""
+    return os.environ["CALL_EVENTS_QUEUE_URL"]
+
+
+def telnyx_public_keys() -> list[str]:
+    """The keys with which Telnyx signs, in base64, separated by commas; without one nothing of Telnyx's is believed."""
+    return _listed("LEADLINE_TELNYX_PUBLIC_KEYS")
+
+
+def ses_topics() -> list[str]:
+    """The ARNs of the topics of SNS from which we take events of SES, separated by commas."""
+    return _listed("LEADLINE_SES_TOPICS")
+
+
+def _listed(name: str) -> list[str]:
+    return [one.strip() for one in os.environ.get(name, "").split(",") if one.strip()]
+
+
 @dataclass(frozen=True)
 class AwsCredentials:
     """What Lambda puts into the environment of every function."""
