@@ -30,6 +30,22 @@ HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
             "description": "A retry with the same key is answered as the first call was, and done once.",
         },
     ),
+    "telnyx-signature-ed25519": (
+        "Telnyx-Signature-Ed25519",
+        {
+            "required": True,
+            "schema": {"type": "string"},
+            "description": "Over the timestamp, a bar and the body; base64.",
+        },
+    ),
+    "telnyx-timestamp": (
+        "Telnyx-Timestamp",
+        {
+            "required": True,
+            "schema": {"type": "string"},
+            "description": "Seconds since 1970, of the last five minutes.",
+        },
+    ),
 }
 Mode = Literal["validation", "serialization"]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import logging
 import multiprocessing
 import os
@@ -81,6 +82,10 @@ def _handlers_use_the_database(database: postgres.Server) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", database.dsn("app"))
         patch.setenv("LEADLINE_EVIDENCE_KEY", "a key of this run")
+        keys = {"current": "k1", "keys": {"k1": "a key of this run, long enough to be one"}}
+        patch.setenv("LEADLINE_LINK_KEYS", json.dumps(keys))
+        patch.setenv("LEADLINE_PUBLIC_URL", "https://api.example.com")
+        patch.setenv("REQUEST_QUEUE_URL", "requests")
         yield
         if db._connection is not None:
             db._connection.close()

@@ -16,9 +16,12 @@ ROLE = {
     "provision": "owner",
     "upkeep_daily": "dispatch",
     "dnc_lift_dispatch": "dispatch",
+    "webhooks_api": "dispatch",
     "hold_expiry_dispatch": "dispatch",
 }
 STATUS = {"create": 201, "revoke": 201, "delete": 204, "credit": 201, "debit": 201, "adjust": 201, "hold": 201}
+# What no sample can hold: a signature of this minute, and a link of this run's key.
+STATUS |= {"no_link": 404, "one_click_of_no_link": 404, "unsigned_text": 401, "bounce_of_another_topic": 403}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -25,7 +25,7 @@ from tests.conftest import Customer
 # What is no organization's, and why.
 NAMED: dict[str, Any] = {
     "roles": ["leadline_owner", "leadline_app", "leadline_dispatch", "leadline_finder"],
-    "of_nobody": ["schema_migrations"],  # the migration runner's own bookkeeping; the application cannot touch it
+    "of_nobody": rows.OF_NOBODY,  # the application cannot touch them
     "of_reference": rows.REFERENCE,  # facts of the world, the same for everybody
     "of_customers": ["tenants", "organizations"],  # whose own ids are what the keys of all others carry
     "policies": {  # (table, policy): to whom, in place of tenant_isolation_policy or beside it
@@ -34,6 +34,7 @@ NAMED: dict[str, Any] = {
         "enrollment_triggers": ["tenant_isolation_policy", "dispatch_policy"],
         "lead_sequence_enrollments": ["tenant_isolation_policy", "dispatch_policy"],
         "leads": ["tenant_isolation_policy", "finder_policy"],
+        "provider_keys": ["tenant_isolation_policy", "dispatch_policy"],
         **{table: ["reference_policy", "owner_policy"] for table in rows.REFERENCE},
     },
     "definers": [
@@ -48,6 +49,7 @@ NAMED: dict[str, Any] = {
     "append_only": [
         *("budget_transactions", "lead_assignments", "lead_score_history"),
         *("dnc_additions", "domain_events", "inbox_messages", "opt_out_events", "opt_out_reviews"),
+        *("opt_out_confirmations", "provider_keys"),
     ],
     "written_by_the_ledger": [
         *("budget_accounts", "budget_calls", "budget_caps", "budget_holds", "budget_transactions")
@@ -308,6 +310,7 @@ RULES = {
             select on_table || ' ' || privilege from grantee
             where role = 'leadline_dispatch'
                 and (on_table, privilege) <> ('lead_sequence_enrollments', 'UPDATE of claimable_at')
+                and not (on_table = 'unmatched_webhooks' and privilege like 'INSERT of %%')
                 and (
                     privilege not like 'SELECT of %%'
                     or privilege ~ ' of (phone_number|first_name|last_name|email|notes|detected_phrase)$'
@@ -567,7 +570,8 @@ RULES = {
                 and (on_table, role) not in (
                     ('leads', 'leadline_finder'), ('dnc_list', 'leadline_dispatch'),
                     ('budget_holds', 'leadline_dispatch'), ('enrollment_triggers', 'leadline_dispatch'),
-                    ('lead_sequence_enrollments', 'leadline_dispatch')
+                    ('lead_sequence_enrollments', 'leadline_dispatch'), ('provider_keys', 'leadline_dispatch'),
+                    ('unmatched_webhooks', 'leadline_dispatch')
                 )
         """,
         spoiled_by="grant select on leads to leadline_dispatch; grant select (name) on segments to leadline_finder",

@@ -24,7 +24,10 @@ def take(messages: list[calls.Message]) -> None:
     """The messages are of one organization; who is no tenant's organization does not get in."""
     tenant_id, organization_id = calls.organization(messages[0])
     with tenant_transaction(Caller(tenant_id, organization_id, trigger_type="call")) as tx:
-        calls.take(tx, messages, datetime.now(UTC))
+        confirmations = calls.take(tx, messages, datetime.now(UTC))
+    # After the commit, and so at most once: what came again would find its opt-out heard.
+    if confirmations:
+        events.hand_over(settings.request_queue_url(), confirmations)
 
 
 def honour_opt_out(body: str) -> None:

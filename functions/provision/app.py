@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from leadline import tenancy
+from leadline import provider_keys, tenancy
 from leadline.db import system_transaction
 from leadline.tenancy import NewCustomer
 
@@ -13,4 +13,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, str]:
     new = NewCustomer.model_validate(event)
     with system_transaction() as tx:
         customer = tenancy.provide(tx, new)
+        if new.own_numbers is not None:
+            provider_keys.take_numbers(tx, new.own_numbers)
     return {name: str(value) for name, value in vars(customer).items()}

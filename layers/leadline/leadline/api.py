@@ -102,6 +102,15 @@ class Call(Generic[BodyT, QueryT]):
         except ValueError:
             raise NotFound from None
 
+    @property
+    def sent(self) -> bytes:
+        """The body as it was sent, to the byte: what is signed. Raises BodyTooLarge and MalformedJson."""
+        return _sent_body(self.event)
+
+    def sent_headers(self) -> dict[str, str]:
+        """Those of the headers that the route declares which came."""
+        return {name: value for name in sorted(self.headers) if (value := self._header(name)) is not None}
+
     @cached_property
     def key(self) -> Key | None:
         """The Idempotency-Key with what was sent under it. Raises BadIdempotencyKey and MalformedJson."""
@@ -281,7 +290,12 @@ def _header(event: Event, name: str) -> str | None:
 
 
 def raw_body(event: Event) -> bytes:
-    """The body as it was sent. Raises BodyTooLarge and MalformedJson."""
+    """The body without a byte order mark. Raises BodyTooLarge and MalformedJson."""
+    return _sent_body(event).removeprefix(b"\xef\xbb\xbf")
+
+
+def _sent_body(event: Event) -> bytes:
+    """The body as it was sent, to the byte."""
     body = event.get("body") or ""
     # Base64 is a third longer than what it carries; either way nothing over the limit is decoded or parsed.
     if len(body) > LARGEST_BODY * (4 / 3 if event.get("isBase64Encoded") else 1) + 4:
@@ -292,7 +306,7 @@ def raw_body(event: Event) -> bytes:
         raise MalformedJson from None
     if len(raw) > LARGEST_BODY:
         raise BodyTooLarge
-    return raw.removeprefix(b"\xef\xbb\xbf")
+    return raw
 
 
 def is_csv(event: Event) -> bool:

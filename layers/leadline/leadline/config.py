@@ -81,6 +81,14 @@ class CallingHours(Input):
     cap: int | None = Field(default=None, ge=1, le=100)
 
 
+class FailureLimit(Input):
+    """How many of a sequence's steps may fail: a share of those of the last days, where there are so many at least."""
+
+    rate: float = Field(default=0.3, gt=0, le=1)
+    minimum: int = Field(default=50, ge=1, le=1000)
+    days: int = Field(default=7, ge=1, le=90)
+
+
 # What an outcome of a call says of the lead; null says nothing. None leads into dnc: that takes an opt-out.
 OutcomeStatus = Literal["new", "contacted", "qualified", "nurturing", "hot", "cold", "recruited"]
 CALL_OUTCOMES: dict[str, OutcomeStatus | None] = {
@@ -131,6 +139,11 @@ class Config(Input):
     sms_max_cost: MoneyText = "0.05"
     postal_address: Prose | None = None  # stands in every email (CAN-SPAM); without one none is sent
     phone_opt_out_stops_email: bool = True
+    # What a person is told once who opted out by text; null where nothing is. The law wants no marketing in it.
+    opt_out_confirmation: Annotated[Prose, StringConstraints(min_length=1, max_length=320)] | None = (
+        "You are unsubscribed and will get no more calls or texts from {{organization.name}}."
+    )
+    nurture_failure_limit: FailureLimit = Field(default_factory=FailureLimit)
 
 
 class NewValue(Input):
@@ -157,6 +170,8 @@ def read(tx: Transaction) -> Config:
         values["custom_fields"] = [CustomField.model_construct(**field) for field in values["custom_fields"]]
     if "calling_hours" in values:
         values["calling_hours"] = CallingHours.model_validate(values["calling_hours"])
+    if "nurture_failure_limit" in values:
+        values["nurture_failure_limit"] = FailureLimit.model_validate(values["nurture_failure_limit"])
     return Config.model_construct(**values)
 
 

@@ -2,7 +2,10 @@
 
 import unicodedata
 from dataclasses import dataclass
+from typing import Annotated
 from uuid import UUID, uuid5
+
+from pydantic import Field, StringConstraints
 
 from leadline.db import Transaction
 from leadline.errors import Conflict
@@ -12,14 +15,21 @@ from leadline.inputs import Input, Word
 CUSTOMERS = UUID("6c1f0f5e-4f0b-5d0e-9a53-1b7f6f0c2a11")
 
 
+OwnNumber = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
+
+
 class NewCustomer(Input):
-    """A customer to let in: the names, and who its first admin is to the identity provider."""
+    """A customer to let in: the names, and who its first admin is to the identity provider.
+
+    `own_numbers` are all numbers, in E.164, at which it gets what people write; absent, they stay as they are.
+    """
 
     tenant: Word
     organization: Word
     admin_subject: Word
     admin_name: Word | None = None
     admin_email: Word | None = None
+    own_numbers: Annotated[list[OwnNumber], Field(max_length=1000)] | None = None
 
 
 class CustomerExists(Conflict):

@@ -7,7 +7,8 @@ from functools import partial
 from uuid import UUID
 
 from leadline import config, dnc, domain_events, gate, phone
-from leadline.calls import effects, inbox, ledger, optouts
+from leadline.calls import confirmations, effects, inbox, ledger, optouts, runs
+from leadline.calls.confirmations import ConfirmationRequest
 from leadline.calls.effects import People, Plan
 from leadline.calls.folding import CallState, Kept, Normalise, TextState, fold_call, fold_text
 from leadline.calls.inbox import Allowance, Before
@@ -16,6 +17,7 @@ from leadline.calls.optouts import Known
 from leadline.db import Transaction
 from leadline.domain_events import NewEvent
 from leadline.errors import Busy
+from leadline.nurture import receipts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,10 @@ class Batch:
         return {state.phone_number for state in [*self.calls, *self.texts] if state.phone_number}
 
 
-def take(tx: Transaction, messages: Sequence[Message], now: datetime) -> None:
+def take(tx: Transaction, messages: Sequence[Message], now: datetime) -> list[ConfirmationRequest]:
     """Takes in messages of one organization, each once whatever its queue delivers, in whatever order they come.
+
+    Answers what the call system is to be asked for when this is committed.
 
     Locks in the order that everybody keeps: numbers, inbox, calls, leads, enrollments, and the ledger last. Raises Busy
     where the number of somebody who opted out just changes.
@@ -61,8 +65,7 @@ def take(tx: Transaction, messages: Sequence[Message], now: datetime) -> None:
     if locked:
         dnc.lock_numbers(tx, sorted(locked))
     batch, new = _kept(tx, sent, decided, normalise)
-    if new:
-        _apply(tx, batch, new, locked, now)
+    return _apply(tx, batch, new, locked, now, decided.opt_out_confirmation) if new else []
 
 
 def _foreseen_numbers(tx: Transaction, batch: Batch) -> set[str]:
@@ -133,7 +136,9 @@ def _resolved(
     return resolved
 
 
-def _apply(tx: Transaction, batch: Batch, new: set[str], numbers_locked: set[str], now: datetime) -> None:
+def _apply(  # noqa: PLR0917
+    tx: Transaction, batch: Batch, new: set[str], numbers_locked: set[str], now: datetime, confirmation: str | None
+) -> list[ConfirmationRequest]:
     """All that new messages do."""
     locked = effects.lock_leads(tx, batch.lead_ids(), batch.numbers())
     standing = effects.standing(tx, batch.lead_ids(), batch.numbers(), [call.call_id for call in batch.calls])
@@ -154,16 +159,18 @@ def _apply(tx: Transaction, batch: Batch, new: set[str], numbers_locked: set[str
     inbox.write_texts(tx, batch.texts, texts.of_lead, texts.counted)
     effects.write_leads(tx, plan.effects, people)
     leaving = people.with_numbers(of_number)
-    effects.pause(tx, plan.paused - leaving)
+    told = runs.receipts_of(batch.calls, batch.texts)
+    receipts.lock(tx, told, plan.paused | leaving)
+    effects.pause(tx, plan.paused - leaving, now)
+    runs.move(tx, told, plan.replies, now)
     touched = {*calls.of_lead.values(), *texts.of_lead.values()}
     effects.score(tx, [lead_id for lead_id in touched if people.by_id[lead_id].is_live])
-    if asked:
-        effects.lock_enrollments(tx, leaving)
     gate.note_findings(tx, [call.call_id for call in batch.calls if call.direction == "outbound"])
     findings = [*_findings(batch.calls), *ledger.book(tx, batch.billed), *optouts.unheeded(asked)]
     # After the ledger: a call that ends with an opt-out settles its own hold before those of the number are released.
-    optouts.honour(tx, people, asked)
+    revocations = optouts.honour(tx, people, asked)
     domain_events.note_all(tx, findings)
+    return confirmations.confirm(tx, revocations, confirmation, people, now) if confirmation else []
 
 
 def _with_leads_numbers(batch: Batch, people: People, of_lead: dict[str, UUID]) -> Batch:

@@ -6,12 +6,13 @@ from datetime import datetime
 from uuid import UUID
 
 from psycopg import Cursor
-from psycopg.rows import DictRow, class_row
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from leadline.calls.folding import CallState, Outcome, TextState
 from leadline.calls.inbox import Before
 from leadline.db import Transaction
+from leadline.nurture.receipts import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,11 @@ class Effect:
 
 @dataclass(slots=True)
 class Plan:
-    """What a batch does to leads: effects by lead, and whose sequences pause."""
+    """What a batch does to leads: effects by lead, whose sequences pause, and what they wrote."""
 
     effects: dict[UUID, Effect] = field(default_factory=dict[UUID, Effect])
     paused: set[UUID] = field(default_factory=set[UUID])
+    replies: list[Reply] = field(default_factory=list[Reply])
 
 
 @dataclass(slots=True)
@@ -115,6 +117,8 @@ def plan_texts(plan: Plan, people: People, texts: Sequence[TextState], before: M
         lead = people.find(text.lead_named, text.phone_number, known)
         if _counts(plan, links, (text.message_id, text.reached_at), lead, known) and lead:
             plan.paused.add(lead.id)
+            channel = "email" if text.is_email else "sms"
+            plan.replies.append(Reply(lead.id, channel, text.reached_at or text.occurred_at, bool(text.opt_outs)))
     return links
 
 
@@ -260,15 +264,15 @@ def _changes(lead: Lead, effect: Effect) -> bool:
     return later or effect.status is not None or effect.interactions > 0
 
 
-def pause(tx: Transaction, lead_ids: Collection[UUID]) -> None:
-    """Pauses the sequences of leads who have answered."""
+def pause(tx: Transaction, lead_ids: Collection[UUID], now: datetime) -> None:
+    """Pauses the sequences of leads who have answered; what was left of the delay is left."""
     if lead_ids:
         tx.execute(
             """
-            update lead_sequence_enrollments set status = 'paused', pause_reason = 'replied', updated_at = now()
+            update lead_sequence_enrollments set status = 'paused', pause_reason = 'replied', updated_at = %(now)s
             where lead_id = any (%(lead_ids)s) and status = 'active'
             """,
-            {"lead_ids": sorted(lead_ids)},
+            {"lead_ids": sorted(lead_ids), "now": now},
         )
 
 
@@ -289,14 +293,3 @@ def score(tx: Transaction, lead_ids: Collection[UUID]) -> None:
             """,
             {"lead_ids": sorted(lead_ids)},
         )
-
-
-def lock_enrollments(tx: Transaction, lead_ids: Collection[UUID]) -> Cursor[DictRow]:
-    """Locks the live enrollments of leads who opt out, before the ledger is: whoever has one may want the other."""
-    return tx.execute(
-        """
-        select id from lead_sequence_enrollments where lead_id = any (%(lead_ids)s) and status in ('active', 'paused')
-        order by id for update
-        """,
-        {"lead_ids": sorted(lead_ids)},
-    )

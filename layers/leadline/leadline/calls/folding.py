@@ -13,6 +13,7 @@ from uuid import UUID
 
 from leadline.calls.messages import cost
 from leadline.dnc.words import revokes
+from leadline.nurture.receipts import COMPLAINTS
 
 # Outcomes of a failed call that nobody's telephone heard of.
 NEVER_RANG = frozenset({"invalid_number", "network_error", "never_rang", "rejected_by_carrier"})
@@ -58,6 +59,7 @@ class OptOut:
     words: str | None
     confidence: float | None
     number: str | None
+    reason: str = "ai_detected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,11 @@ class CallState:
 
 @dataclass(frozen=True, slots=True)
 class TextState:
-    """A text; the names are those of the columns, but for the last three (as in CallState)."""
+    """A text; the names are those of the columns, but for the last five.
+
+    Three are as in CallState. `reported` are all that was said of its status, each with its time; `own_number` is the
+    one that the person wrote to.
+    """
 
     message_id: str
     call_id: str | None
@@ -119,6 +125,8 @@ class TextState:
     lead_named: UUID | None
     reached_at: datetime | None
     opt_outs: list[OptOut]
+    reported: list[tuple[str, datetime]]
+    own_number: str | None
 
     @property
     def is_email(self) -> bool:
@@ -216,12 +224,14 @@ def fold_text(kept: Sequence[Kept], normalise: Normalise) -> TextState:
     parties: dict[str, Any] = {}
     status: str | None = None
     status_at: datetime | None = None
+    words: list[tuple[str, datetime]] = []
     for message in messages:
         parties |= message.payload.get("call", {})
         told |= told_of_text(message.payload)
         default = "received" if message.type == "message.received" else None
         if reported := message.payload["message"].get("status", default):
             status, status_at = reported, message.occurred_at
+            words.append((reported, message.occurred_at))
     if received:
         told["direction"] = "inbound"  # whatever it says: a person wrote it
     address = person(told)
@@ -239,8 +249,21 @@ def fold_text(kept: Sequence[Kept], normalise: Normalise) -> TextState:
         occurred_at=messages[0].occurred_at,
         lead_named=_uuid(told.get("lead_id")),
         reached_at=received[-1].occurred_at if received else None,
-        opt_outs=[one for message in received if (one := heard_opt_out(message, "inbound", normalise))],
+        opt_outs=[
+            *(one for message in received if (one := heard_opt_out(message, "inbound", normalise))),
+            *(one for message in messages if (one := _complaint(message))),
+        ],
+        reported=words,
+        own_number=told.get("to") if received else None,
     )
+
+
+def _complaint(message: Kept) -> OptOut | None:
+    """An email that its reader called spam is one too many, as much as if it had been answered with a stop."""
+    told = message.payload["message"]
+    if message.type != "message.status" or told["status"].lower() not in COMPLAINTS:
+        return None
+    return OptOut(message.message_id, message.occurred_at, None, None, None, "complaint")
 
 
 def _asks_for(messages: Sequence[Kept], outcomes: Mapping[str, str | None]) -> Outcome | None:

@@ -15,7 +15,10 @@ from leadline.calls.messages import AboutCall, Message, payload
 from leadline.db import Transaction
 
 # What a state tells that is no column of its row.
-UNWRITTEN = {"lead_named", "reached_at", "failed", "asks_for", "unknown_outcomes", "opt_outs"}
+UNWRITTEN = {
+    *("lead_named", "reached_at", "failed", "asks_for", "unknown_outcomes", "opt_outs"),
+    *("reported", "own_number"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """People who opted out, as calls and texts tell it: which numbers are listed, and which addresses get no email."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from psycopg import sql
 
 from leadline.calls import effects
+from leadline.calls.confirmations import Revocation
 from leadline.calls.effects import People
 from leadline.calls.folding import CallState, OptOut, TextState
 from leadline.calls.inbox import Before
@@ -18,12 +19,16 @@ from leadline.domain_events import NewEvent
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A person who opted out: by which message, of which call or text, and the addresses that it concerns."""
+    """A person who opted out: by which message, of which call or text, and the addresses that it concerns.
+
+    `own_number` is the one of ours that the person wrote to.
+    """
 
     message_id: str
     trigger_id: str
     channel: Channel
     additions: list[Addition]
+    own_number: str | None = None
 
     @property
     def numbers(self) -> list[str]:
@@ -76,7 +81,8 @@ def of_texts(texts: Sequence[TextState], known: Known) -> list[Asked]:
                 asked.append(_asked(one, text.message_id, "email", addresses, known.now))
             elif not text.is_email and one.message_id in known.new:
                 numbers = {text.phone_number, one.number, *_numbers_of(known.people, *lead_ids)}
-                asked.append(_asked(one, text.message_id, "sms", numbers, known.now))
+                heard = _asked(one, text.message_id, "sms", numbers, known.now)
+                asked.append(replace(heard, own_number=text.own_number))
             elif not text.is_email and renamed:
                 asked.append(_asked(one, text.message_id, "sms", {text.phone_number}, known.now))
     return asked
@@ -91,8 +97,11 @@ def unheeded(asked: Iterable[Asked]) -> list[NewEvent]:
     ]
 
 
-def honour(tx: Transaction, people: People, asked: Sequence[Asked]) -> None:
-    """Puts who opted out on the Do-Not-Call list, with all that this stops; an opt-out from email stops email alone."""
+def honour(tx: Transaction, people: People, asked: Sequence[Asked]) -> list[Revocation]:
+    """Puts who opted out on the Do-Not-Call list, with all that this stops; an opt-out from email stops email alone.
+
+    Answers who revoked by a text that leaves no doubt and was not listed before.
+    """
     emails = [addition for one in asked if one.channel == "email" for addition in one.additions]
     if emails:
         keep(tx, emails)
@@ -100,7 +109,17 @@ def honour(tx: Transaction, people: People, asked: Sequence[Asked]) -> None:
     if listed:
         of_number = [(one, people.with_numbers(set(one.numbers))) for one in reversed(asked)]
         effects.name_triggers(tx, {lead_id: one.trigger_id for one, leads in of_number for lead_id in leads})
-        write(tx, listed, sql.SQL("id"))
+        texts = [one for one in asked if one.channel == "sms"]
+        entered = write(tx, listed, sql.SQL("phone_number, is_new"))
+        # Fetched only where somebody wrote: a round trip of its own.
+        fresh = {row["phone_number"] for row in entered.fetchall() if row["is_new"]} if texts else set[str]()
+        return [
+            Revocation(phone_number=wrote, message_id=one.message_id, at=wanted.occurred_at, own_number=one.own_number)
+            for one in texts
+            for wanted in one.additions
+            if wanted.verdict == "certain" and (wrote := wanted.phone_number) in fresh
+        ]
+    return []
 
 
 def _asked(one: OptOut, trigger_id: str, channel: Channel, addresses: Iterable[str | None], now: datetime) -> Asked:
@@ -112,6 +131,7 @@ def _asked(one: OptOut, trigger_id: str, channel: Channel, addresses: Iterable[s
             words=one.words,
             confidence=one.confidence,
             at=min(one.at, now),
+            reason=one.reason,
         )
         for address in sorted(address for address in addresses if address)
     ]

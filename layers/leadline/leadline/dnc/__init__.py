@@ -14,6 +14,7 @@ from leadline.dnc.additions import (
     lock_numbers,
 )
 from leadline.dnc.checks import Check, CheckAnswer, CheckItem, check
+from leadline.dnc.emails import stop_email
 from leadline.dnc.entries import Entry, EntryQuery, Export, ExportQuery, export, page
 from leadline.dnc.removals import Expired, Removal, WrittenConsentRequired, expired, lift, release, remove
 from leadline.dnc.reports import Report, ReportQuery, report
@@ -59,6 +60,7 @@ __all__ = [
     "remove",
     "report",
     "review",
+    "stop_email",
     "take",
     "waiting",
 ]

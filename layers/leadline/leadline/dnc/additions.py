@@ -115,12 +115,19 @@ def addition(new: NewEntry, decided: config.Config, now: datetime) -> Addition:
 
 
 def detected(
-    phone_number: str, *, source: str, channel: Channel, words: str | None, confidence: float | None, at: datetime
+    phone_number: str,
+    *,
+    source: str,
+    channel: Channel,
+    words: str | None,
+    confidence: float | None,
+    at: datetime,
+    reason: str = "ai_detected",
 ) -> Addition:
     """An opt-out that a machine has heard or read, of a number in E.164 (from email: of an address in lower case)."""
     return Addition(
         phone_number=phone_number,
-        reason="ai_detected",
+        reason=reason,
         source=source,
         detected_phrase=words,
         notes=None,
@@ -129,7 +136,7 @@ def detected(
         occurred_at=at,
         due_on=due_on(at),
         confidence=confidence,
-        verdict=_verdict("ai_detected", confidence),
+        verdict=_verdict(reason, confidence),
     )
 
 
