@@ -50,6 +50,12 @@ class CustomField(Input):
     choices: list[Word] = Field(default_factory=list, max_length=100)
 
 
+# As SES takes it, and as nobody could put a second header in: no display name, no quotes, no space.
+EmailAddress = Annotated[
+    Word, StringConstraints(pattern=r"^[A-Za-z0-9._%+-]{1,64}@([A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}\z")
+]
+PhoneNumber = Annotated[Word, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}\z")]
+
 Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -131,6 +137,9 @@ class Config(Input):
     sms_max_cost: MoneyText = "0.05"
     postal_address: Prose | None = None  # stands in every email (CAN-SPAM); without one none is sent
     phone_opt_out_stops_email: bool = True
+    # Who nurture writes as. Without an address no email goes out; without a number the call system chooses one of its own.
+    email_from: EmailAddress | None = None
+    sms_from: PhoneNumber | None = None
 
 
 class NewValue(Input):

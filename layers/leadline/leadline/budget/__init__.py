@@ -16,8 +16,10 @@ from leadline.budget.holds import (
     hold_all,
     outcome,
     release,
+    release_all,
     release_numbers,
     settle,
+    settle_all,
 )
 from leadline.budget.movements import adjust, balance, balances, credit, debit, lock_available, refund
 from leadline.budget.proof import Mismatch, mismatches
@@ -86,7 +88,9 @@ __all__ = [
     "page",
     "refund",
     "release",
+    "release_all",
     "release_numbers",
     "settle",
+    "settle_all",
     "uncap",
 ]

@@ -160,6 +160,18 @@ def release(tx: Tx, hold_id: UUID) -> Hold:
     return released
 
 
+def settle_all(tx: Tx, hold_ids: Sequence[UUID]) -> None:
+    """Spends in full what is held; one that has expired or was released is booked all the same, and each only once."""
+    if hold_ids:
+        tx.execute("select settle_holds(%(ids)s)", {"ids": list(hold_ids)})
+
+
+def release_all(tx: Tx, hold_ids: Sequence[UUID]) -> None:
+    """Gives back what is held by these; what has ended already is left alone."""
+    if hold_ids:
+        tx.execute("select release_holds(%(ids)s)", {"ids": list(hold_ids)})
+
+
 def release_numbers(tx: Tx, phone_numbers: list[str]) -> None:
     """Gives back all that is held for these numbers, which must be locked."""
     tx.execute("select release_holds_of(%(numbers)s)", {"numbers": phone_numbers})
