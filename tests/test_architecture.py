@@ -26,7 +26,9 @@ ROWS = [
     {"budget", "hours"},
     {"dnc"},
     {"consent", "leads"},
+    {"segments"},
     {"gate"},
+    {"nurture"},
     {"calls"},
 ]
 SEES_EVENTS = {"api", "events"}
