@@ -84,7 +84,7 @@ def _meeting_conditions(
         if step:
             conditions = segments.parse(step.conditions, work.decided)
             leads = [one.lead_id for one in those]
-            met = segments.matching(tx, conditions, leads, work.decided, now)
+            met = segments.matching(tx, conditions, work.decided, now, leads)
             unmet |= {one.id for one in those if one.lead_id not in met}
     fates += [(one, Skip("conditions")) for one in open_ if one.id in unmet]
     return [one for one in open_ if one.id not in unmet] if unmet else list(open_)
