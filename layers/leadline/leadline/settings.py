@@ -1,7 +1,11 @@
 """What the environment decides. Read at use, so that nothing happens at import."""
 
+import json
 import os
+import re
 from dataclasses import dataclass
+
+SHORTEST_SECRET = 32  # characters
 
 
 def database_url() -> str:
@@ -75,6 +79,33 @@ def aws_credentials() -> AwsCredentials:
 def evidence_key() -> str:
     """The key under which the evidence of consents is encrypted; it is nowhere in the database."""
     return os.environ["LEADLINE_EVIDENCE_KEY"]
+
+
+@dataclass(frozen=True)
+class LinkKeys:
+    """The secrets under which links are sealed, by their ids; what an old one sealed still opens."""
+
+    current: str
+    secrets: dict[str, str]
+
+
+def link_keys() -> LinkKeys:
+    """The keys of links, as JSON: {"current": "k2", "keys": {"k1": "...", "k2": "..."}}. Raises RuntimeError if bad.
+
+    A key is added and made the current one, and never taken away: links do not expire.
+    """
+    told = json.loads(os.environ["LEADLINE_LINK_KEYS"])
+    keys = LinkKeys(told["current"], told["keys"])
+    if keys.current not in keys.secrets or not all(re.fullmatch("[A-Za-z0-9_-]{1,32}", one) for one in keys.secrets):
+        raise RuntimeError("LEADLINE_LINK_KEYS names no current key, or one by what no URL can hold")
+    if not all(len(secret) >= SHORTEST_SECRET for secret in keys.secrets.values()):
+        raise RuntimeError("LEADLINE_LINK_KEYS has a secret that is too short to be one")
+    return keys
+
+
+def public_url() -> str:
+    """Where people reach the API, as it stands in links: without a slash at its end."""
+    return os.environ["LEADLINE_PUBLIC_URL"].rstrip("/")
 
 
 def takes_request_clock() -> bool:
