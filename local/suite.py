@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from local import queues, schedules, template
+from local import outbox, queues, schedules, template
 from local.gateway import Connection, Gateway
 from local.runtime import FunctionError, Lambda
 from local.template import ROOT
@@ -77,11 +77,11 @@ def running(
     with ExitStack() as stack:
         front = stack.enter_context(make_server("127.0.0.1", port, gateway, threaded=True, request_handler=Connection))
         aws = stack.enter_context(_serving(make_server("127.0.0.1", 0, queues.aws(), threaded=True)))
-        read = template.read(path, aws)
+        read, url = template.read(path, aws), f"http://127.0.0.1:{front.port}"
         sqs = queues.make(aws, read.queues)
         stack.callback(sqs.close)
         for name, properties in read.functions.items():
-            folder, environment = root / properties["CodeUri"], _environment(properties, databases, aws, data)
+            folder, environment = root / properties["CodeUri"], _environment(properties, databases, aws, url, data)
             functions[name] = Lambda(properties, folder, layer, data / "logs", environment, python=python)
             invoke = functions[name].invoke
             for event_name, event in properties["Events"].items():
@@ -96,6 +96,10 @@ def running(
                         ticking.append((event_name, details, partial(_fire, invoke)))
                     case kind:
                         raise ValueError(f"{name}, {event_name}: the local suite knows no events of type {kind}")
+        if outbox.QUEUE in read.queues:
+            sent = outbox.Outbox()
+            gateway.add({"Method": "GET", "Path": "/outbox", "Auth": {"Authorizer": "NONE"}}, sent.answer)
+            stack.callback(_started(sent.poll, sqs, stop).join)
         stack.callback(_started(schedules.run, ticking, stop).join)
         for function in functions.values():
             stack.callback(function.close)
@@ -114,17 +118,26 @@ def _announced(data: Path, url: str, aws: str, functions: dict[str, Lambda]) -> 
         (data / WHERE).unlink(missing_ok=True)
 
 
-def _environment(properties: dict[str, Any], databases: dict[str, str], aws: str, data: Path) -> dict[str, str]:
+def _environment(
+    properties: dict[str, Any], databases: dict[str, str], aws: str, url: str, data: Path
+) -> dict[str, str]:
     """What stands here in place of what a function's environment has in the cloud."""
-    environment = {"AWS_ENDPOINT_URL": aws, "LEADLINE_REQUEST_CLOCK": "1", "LEADLINE_EVIDENCE_KEY": _evidence_key(data)}
-    if url := properties["Environment"].get("Variables", {}).get("DATABASE_URL"):
-        environment["DATABASE_URL"] = databases[urlsplit(url).username]
+    secret = _secret(data, "links.key")
+    environment = {
+        "AWS_ENDPOINT_URL": aws,
+        "LEADLINE_REQUEST_CLOCK": "1",
+        "LEADLINE_EVIDENCE_KEY": _secret(data, "evidence.key"),
+        "LEADLINE_LINK_KEYS": json.dumps({"current": "local", "keys": {"local": secret}}),
+        "LEADLINE_PUBLIC_URL": url,
+    }
+    if dsn := properties["Environment"].get("Variables", {}).get("DATABASE_URL"):
+        environment["DATABASE_URL"] = databases[urlsplit(dsn).username]
     return environment
 
 
-def _evidence_key(data: Path) -> str:
-    """The key of consents' evidence, made on the first run; beside the database and not in it."""
-    path = data / "evidence.key"
+def _secret(data: Path, name: str) -> str:
+    """The key of consents' evidence, or of links, made on the first run; beside the database and not in it."""
+    path = data / name
     if not path.exists():
         data.mkdir(parents=True, exist_ok=True)
         with open(path, "x", opener=partial(os.open, mode=0o600)) as file:

@@ -1,16 +1,28 @@
 """The clock of nurture: what is due is claimed once, handed over, and given back where it could not be."""
 
 import json
-from datetime import datetime
+import random
+import threading
+from collections import Counter
+from contextlib import closing, suppress
+from datetime import datetime, timedelta
+from queue import Empty, Queue
+from uuid import UUID, uuid4
 
 import boto3
+import psycopg
 import pytest
 from moto import mock_aws
+from psycopg.rows import dict_row
 
 from functions.nurture_dispatch import app as dispatch_app
 from functions.nurture_worker import app as worker_app
-from leadline import db
-from leadline.nurture.channels import aws
+from leadline import db, events, settings
+from leadline.nurture import dispatch, engine, results
+from leadline.nurture.channels import Sent, aws
+from leadline.nurture.dispatch import DueSteps
+from leadline.nurture.runs import SENDING_FOR
+from tests.ledger import Ledger, on_a_connection
 from tests.nurture import NOON, Organization
 
 
@@ -92,3 +104,225 @@ def test_a_due_step_goes_from_the_clock_through_the_queue_to_the_call_system(org
     assert (after["status"], after["current_step"]) == ("active", 2)
     assert after["next_step_scheduled_at"] == NOON.replace(hour=19)
     assert messages_in(queues, "NURTURE") == []
+
+
+def test_two_who_claim_at_once_get_different_steps(organization, connect):
+    enrollments = organization.enroll(organization.sequence(), organization.leads(6))
+    first, second = connect("dispatch"), connect("dispatch")
+    with first.transaction(), second.transaction():
+        organization.sql("update lead_sequence_enrollments set claimable_at = '2020-01-01Z'")
+        one = dispatch.claim(first, NOON.replace(year=2020), 100)
+        other = dispatch.claim(second, NOON.replace(year=2020), 100)
+    ids = [of for message in one for of in message.enrollment_ids]
+    assert set(enrollments) <= set(ids)
+    assert not {of for message in other for of in message.enrollment_ids} & set(ids)
+
+
+def test_a_message_is_of_one_organization_and_of_a_size_at_most(organization, customer, connect):
+    other = Organization(customer(beside=organization.customer), connect)
+    other.template()
+    organization.enroll(organization.sequence(), organization.leads(250))
+    other.enroll(other.sequence(), other.leads(30))
+    conn = connect("dispatch")
+    with conn.transaction():
+        found = dispatch.claim(conn, NOON, 100)
+    sizes = {
+        one.customer.organization_id: [
+            len(message.enrollment_ids)
+            for message in found
+            if message.organization_id == one.customer.organization_id
+        ]
+        for one in (organization, other)
+    }
+    assert sizes == {organization.customer.organization_id: [100, 100, 50], other.customer.organization_id: [30]}
+    assert {message.lease for message in found} == {NOON + dispatch.LEASE}
+
+
+def test_what_sqs_refuses_is_given_back_at_once_and_what_it_took_is_not(organization, queues, database, monkeypatch):
+    enrollments = organization.enroll(organization.sequence(), organization.leads(250))
+    monkeypatch.setenv("NURTURE_CLAIM_SIZE", "100")
+    taken = []
+
+    def some(_, messages):
+        mine = [one for one in messages if one.organization_id == organization.customer.organization_id]
+        taken.extend(mine[1:])
+        return mine[:1]
+
+    monkeypatch.setattr(events, "hand_over_some", some)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="SQS refused 1 "):
+        patch.setenv("DATABASE_URL", database.dsn("dispatch"))
+        patch.setattr("leadline.db._connection", None)
+        try:
+            dispatch_app.claim()
+        finally:
+            db._connection.close()
+    rows = organization.sql("select id, claimable_at from lead_sequence_enrollments")
+    given_back = {row["id"] for row in rows if row["claimable_at"] == NOON}
+    assert len(given_back) == 100
+    assert given_back | {one for message in taken for one in message.enrollment_ids} == set(enrollments)
+
+
+def test_what_was_claimed_anew_is_not_given_back(organization, connect):
+    organization.enroll(organization.sequence(), organization.leads())
+    (message,) = organization.claim()
+    later = NOON + dispatch.LEASE
+    (again,) = organization.claim(later)
+    conn = connect("dispatch")
+    with conn.transaction():
+        dispatch.release(conn, [message], NOON)
+    assert organization.one("select claimable_at from lead_sequence_enrollments")["claimable_at"] == again.lease
+
+
+def test_sqs_that_refuses_or_does_not_answer_leaves_the_rest_to_be_given_back(queues, monkeypatch):
+    messages = [dispatch.DueTriggers(tenant_id=uuid4(), organization_id=uuid4()) for _ in range(12)]
+    assert events.hand_over_some("https://sqs.us-east-1.amazonaws.com/123456789012/nowhere", messages) == messages
+    with pytest.raises(RuntimeError, match="SQS refused 12 messages"):
+        events.hand_over("https://sqs.us-east-1.amazonaws.com/123456789012/nowhere", messages)
+    assert events.hand_over_some(settings.nurture_queue_url(), messages) == []
+    assert len(messages_in(queues, "NURTURE")) == 12
+
+
+def test_the_dispatcher_sees_ids_and_times_and_nothing_else(organization, connect):
+    organization.enroll(organization.sequence(), organization.leads())
+    conn = connect("dispatch")
+    for column in ("lead_id", "sequence_id", "current_step"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(f"select {column} from lead_sequence_enrollments")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        conn.execute("update lead_sequence_enrollments set status = 'paused'")
+
+
+def test_who_is_paused_or_not_due_is_not_claimed(organization):
+    sequence = organization.sequence()
+    first, second = organization.leads(2)
+    organization.enroll(sequence, [first], NOON + timedelta(seconds=1))
+    organization.enroll(sequence, [second])
+    organization.sql("update lead_sequence_enrollments set status = 'paused' where lead_id = %s", second)
+    assert organization.claim() == []
+
+
+def test_the_clock_tells_how_late_the_oldest_step_is(organization, connect):
+    organization.enroll(organization.sequence(), organization.leads(), NOON.replace(year=2019))
+    conn = connect("dispatch")
+    with conn.transaction():
+        late = dispatch.lateness(conn, NOON.replace(year=2019, hour=18))
+    organization.claim()
+    assert late.oldest_due_seconds == 3600
+
+
+def test_the_clock_stops_claiming_before_its_time_is_up(organization, tick, queues, database, monkeypatch):
+    enrollments = organization.enroll(organization.sequence(), organization.leads(3))
+
+    class Context:
+        def get_remaining_time_in_millis(self):
+            return dispatch_app.LEFT
+
+    with monkeypatch.context() as patch:
+        patch.setenv("DATABASE_URL", database.dsn("dispatch"))
+        patch.setattr("leadline.db._connection", None)
+        dispatch_app.handler({}, Context())
+        db._connection.close()
+    rows = organization.sql("select claimable_at from lead_sequence_enrollments")
+    assert [row["claimable_at"] for row in rows] == [NOON] * len(enrollments)
+
+
+# Storm ------------------------------------------------------------------------------------------------------------------
+
+DUE, WORKERS, DISPATCHERS = 20_000, 4, 2
+ABANDONED = ("before the send", "after the send", "with the connection")
+
+
+@pytest.mark.storm
+def test_twenty_thousand_due_steps_run_once_each_with_workers_killed_in_the_middle(customer, connect, database):
+    """Two dispatchers, four workers, every message delivered twice; one part in twelve is left in the middle."""
+    organizations = {}
+    for _ in range(4):
+        one = Organization(customer(), connect)
+        one.credit("100000")
+        one.template()
+        one.enroll(one.sequence({}, {"delay_days": 3}), one.leads(DUE // 4))
+        organizations[one.customer.organization_id] = one
+    sent: Counter[UUID] = Counter()
+    waiting: Queue[DueSteps] = Queue()
+    claimed = threading.Event()
+
+    def claim(now: datetime) -> None:
+        with closing(psycopg.connect(database.dsn("dispatch"), autocommit=True, row_factory=dict_row)) as conn:
+            while True:
+                with conn.transaction():
+                    found = dispatch.claim(conn, now, 250)
+                if not found:
+                    return
+                for message in found:
+                    if message.organization_id in organizations:
+                        waiting.put(message)
+                        waiting.put(message)
+
+    def work(chance: random.Random, now: datetime, *, kills: bool) -> None:
+        conn = psycopg.connect(database.dsn("app"), autocommit=True, row_factory=dict_row)
+        while True:
+            try:
+                message = waiting.get(timeout=0.1)
+            except Empty:
+                if claimed.is_set():
+                    conn.close()
+                    return
+                continue
+            crash = chance.choice(ABANDONED) if kills and chance.random() < 1 / 12 else None
+            caller = organizations[message.organization_id].caller
+            if crash == "with the connection":
+                with suppress(psycopg.OperationalError), on_a_connection(conn, caller) as tx:
+                    engine.prepare(tx, message, message.enrollment_ids, now)
+                    connect("superuser").execute("select pg_terminate_backend(%s)", [conn.info.backend_pid])
+                    tx.execute("select 1")
+                conn = psycopg.connect(database.dsn("app"), autocommit=True, row_factory=dict_row)
+                continue
+            with on_a_connection(conn, caller) as tx:
+                outgoing = engine.prepare(tx, message, message.enrollment_ids, now).outgoing
+            if crash == "before the send":
+                continue
+            for one in outgoing:
+                sent[one.run_id] += 1
+            if crash == "after the send":
+                continue
+            with on_a_connection(conn, caller) as tx:
+                results.record(tx, outgoing, [Sent(str(one.run_id)) for one in outgoing], now)
+
+    def storm(now: datetime, *, kills: bool) -> None:
+        claimed.clear()
+        workers = [
+            threading.Thread(target=work, args=(random.Random(place), now), kwargs={"kills": kills})
+            for place in range(WORKERS)
+        ]
+        dispatchers = [threading.Thread(target=claim, args=(now,)) for _ in range(DISPATCHERS)]
+        for thread in (*workers, *dispatchers):
+            thread.start()
+        for thread in dispatchers:
+            thread.join()
+        claimed.set()
+        for thread in workers:
+            thread.join()
+
+    storm(NOON, kills=True)
+    # What was claimed or marked and let go is looked at again when its lease ends.
+    for pause in (dispatch.LEASE, dispatch.LEASE + SENDING_FOR):
+        storm(NOON + pause + timedelta(minutes=1), kills=False)
+    found: Counter[tuple[str, str]] = Counter()
+    for one in organizations.values():
+        rows = one.sql(
+            """
+            select run.status, enrollment.status as then, count(*) as runs, count(distinct run.enrollment_id) as steps
+            from step_runs as run
+            join lead_sequence_enrollments as enrollment on enrollment.id = run.enrollment_id
+            group by 1, 2
+            """
+        )
+        for row in rows:
+            assert row["runs"] == row["steps"]
+            found[row["status"], row["then"]] += row["runs"]
+        assert Ledger(one.customer.caller("admin")).mismatches() == []
+    assert sum(found.values()) == DUE
+    assert set(found) == {("sent", "active"), ("unknown", "paused")}
+    assert found["sent", "active"] > found["unknown", "paused"] > 0
+    assert max(sent.values()) == 1
+    assert found["sent", "active"] <= len(sent) <= DUE
