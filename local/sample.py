@@ -1,4 +1,4 @@
-"""Sample data: two tenants, three organizations, members of each role, leads of each status, history, a budget.
+"""Sample data: two tenants, three organizations, members of each role, leads, history, a budget, a sequence.
 
 Ids are fixed and stand in the README. Loading twice changes nothing. Numbers are fictitious: 555-0100 to 555-0199 of an
 area code are kept free for that.
@@ -12,10 +12,12 @@ from uuid import UUID, uuid5
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
 
 from leadline.db import fetch_one
 
 SAMPLES = UUID("5a3c0000-0000-7000-8000-000000000000")
+AT_ONCE: dict[str, Any] = {"delay_days": 0, "delay_hours": 0, "delay_minutes": 0, "conditions": {}}
 ROLES = ("admin", "manager", "agent", "service")
 SOURCES = {
     "facebook": ["spring_campaign", "lookalike"],
@@ -106,6 +108,7 @@ def _load_organization(conn: psycopg.Connection[DictRow], organization: Organiza
         )
     _load_leads(conn, organization)
     _prepare_calls(conn)
+    _load_nurture(conn, organization)
     for number, reason in (
         ("+14155550190", "complaint"),
         ("+13055550191", "legal_requirement"),
@@ -139,6 +142,62 @@ def _prepare_calls(conn: psycopg.Connection[DictRow]) -> None:
         """
     )
     conn.execute("select book_budget('credit', 500, null, 'top_up', 'sample', 'sample data', '{}', 'sample')")
+
+
+def _load_nurture(conn: psycopg.Connection[DictRow], organization: Organization) -> None:
+    """Two templates, an active sequence of them that enrolls nobody by itself, and four leads on their way through it.
+
+    Their first step is due in a day, so that nothing goes out unless somebody enrolls a lead.
+    """
+    _load_templates(conn)
+    values = {
+        "sequence": uuid5(organization.id, "sequence"),
+        "steps": Jsonb(
+            [
+                {"step": 1, "channel": "sms", "template_id": "welcome_sms", **AT_ONCE},
+                {"step": 2, "channel": "email", "template_id": "welcome_email", **AT_ONCE, "delay_days": 2},
+            ]
+        ),
+        "enrollments": [uuid5(organization.id, f"enrollment {number}") for number in range(4)],
+        "leads": [uuid5(organization.id, f"lead {number}") for number in range(4)],
+    }
+    conn.execute(
+        "insert into nurture_sequences (id, name, steps, active) values (%(sequence)s, 'Welcome', %(steps)s, true)",
+        values,
+    )
+    conn.execute(
+        """
+        insert into lead_sequence_enrollments (id, lead_id, sequence_id, status, next_step_scheduled_at)
+        select id, lead_id, %(sequence)s, case number when 2 then 'paused' else 'active' end,
+            case when number <> 2 then now() + interval '1 day' end
+        from unnest(%(enrollments)s::uuid[], %(leads)s::uuid[]) with ordinality as sample (id, lead_id, number)
+        """,
+        values,
+    )
+
+
+def _load_templates(conn: psycopg.Connection[DictRow]) -> None:
+    """What the sequence says, and the address that its emails need."""
+    conn.execute(
+        """
+        insert into system_config (config_key, config_value)
+        values ('postal_address', '"100 Example Street, Springfield, IL 62701"')
+        """
+    )
+    conn.execute(
+        """
+        insert into templates (template_id, channel, name, subject, body)
+        values
+            (
+                'welcome_sms', 'sms', 'Welcome by text', null,
+                'Hi {{first_name|there}}, this is {{organization.name}}. When may we call you? Reply STOP to opt out.'
+            ),
+            (
+                'welcome_email', 'email', 'Welcome by email', 'Welcome, {{first_name|friend}}',
+                'Hi {{first_name|there}}, thank you for your interest. What would you like to know?'
+            )
+        """
+    )
 
 
 def _leads(organization: Organization) -> Iterator[dict[str, Any]]:

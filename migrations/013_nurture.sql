@@ -247,7 +247,7 @@ begin
             new.remaining_delay := greatest(old.next_step_scheduled_at - new.updated_at, interval '0');
         when 'active' then
             new.pause_reason := null;
-            new.next_step_scheduled_at := new.updated_at + coalesce(old.remaining_delay, interval '0');
+            new.next_step_scheduled_at := new.updated_at + coalesce(new.remaining_delay, interval '0');
             new.claimable_at := new.next_step_scheduled_at;
             new.remaining_delay := null;
         else

@@ -1,160 +1,144 @@
-"""Nurture as the tests play it: sequences, leads that may be contacted, a clock, and channels that remember."""
+"""Templates, sequences and enrollments, as tests make them again and again."""
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+import itertools
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from leadline.db import Caller, Transaction, tenant_transaction
-from leadline.nurture import channels, dispatch, engine, results
-from leadline.nurture.channels import Outcome, Outgoing, Sent
-from leadline.nurture.dispatch import DueSteps
-from tests.ledger import Ledger
+from psycopg.types.json import Jsonb
 
-NOON = datetime(2026, 7, 15, 17, tzinfo=UTC)  # a Wednesday: 13:00 in New York, 10:00 in San Francisco
-EVENING = datetime(2026, 7, 16, 1, 30, tzinfo=UTC)  # 21:30 in New York
-SMS = {"step": 1, "delay_days": 0, "delay_hours": 0, "delay_minutes": 0, "channel": "sms", "template_id": "hello"}
+from functions.enrollments_api.app import handler as enrollments
+from functions.sequence_actions_api.app import handler as actions
+from functions.sequences_api.app import handler as sequences
+from functions.templates_api.app import handler as templates
+from leadline import config
+from leadline.db import tenant_transaction
+from leadline.nurture.enrollments import enroll_triggered
+from tests.calling import Caller, Reply, caller
+from tests.conftest import Customer
+
+TEMPLATE = {"template_id": "welcome_sms", "channel": "sms", "name": "Welcome", "body": "Hi {{first_name|there}}"}
+EMAIL = {
+    "template_id": "welcome_email",
+    "channel": "email",
+    "name": "Welcome",
+    "subject": "Hi {{first_name|there}}",
+    "body": "Dear {{full_name|reader}}",
+}
+STEP = {"step": 1, "delay_days": 0, "channel": "sms", "template_id": "welcome_sms", "conditions": {}}
+_numbers = itertools.count()
 
 
-@dataclass
-class Recorder:
-    """A channel that remembers what went out; `outcome` says what becomes of a message."""
-
-    name: str = "recorder"
-    settles: bool = True
-    sent: list[Outgoing] = field(default_factory=list)
-    outcome: Callable[[Outgoing], Outcome] = lambda message: Sent(f"provider {message.run_id}")
-
-    def send(self, messages: Sequence[Outgoing]) -> list[Outcome]:
-        self.sent += messages
-        return [self.outcome(message) for message in messages]
+def steps(*delays: int, **step: Any) -> list[dict[str, Any]]:
+    """SMS steps with these delays in days."""
+    return [STEP | step | {"step": place, "delay_days": days} for place, days in enumerate(delays, 1)]
 
 
-class Organization:
-    """One organization that nurtures, on a clock of the test's own."""
+def make_template(member: Caller, **fields: Any) -> Reply:
+    return member.ask(templates, "POST /templates", body=TEMPLATE | fields)
 
-    def __init__(self, customer: Any, connect: Callable[..., Transaction]) -> None:
-        self.customer = customer
-        self.connect = connect
-        self.caller = Caller(customer.tenant_id, customer.organization_id)
-        self.recorder = Recorder()
 
-    def sql(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        with tenant_transaction(self.caller, pipelined=False) as tx:
-            found = tx.execute(query, values or None)  # type: ignore[arg-type]
-            return found.fetchall() if found.description else []
+def change_template(member: Caller, template_id: str, version: int, **fields: Any) -> Reply:
+    path, headers = {"template_id": template_id}, {"if-match": f'"{version}"'}
+    return member.ask(templates, "PATCH /templates/{template_id}", path=path, headers=headers, body=fields)
 
-    def one(self, query: str, *values: Any) -> dict[str, Any]:
-        (row,) = self.sql(query, *values)
-        return row
 
-    def credit(self, amount: str = "1000") -> None:
-        Ledger(self.customer.caller("admin")).credit(amount)
+def preview(member: Caller, template_id: str, lead: dict[str, Any]) -> Reply:
+    path, body = {"template_id": template_id}, {"lead_id": lead["id"]}
+    return member.ask(templates, "POST /templates/{template_id}/preview", path=path, body=body)
 
-    def decide(self, key: str, value: Any) -> None:
-        self.sql(
-            "insert into system_config (config_key, config_value) values (%s, %s)"
-            " on conflict (organization_id, config_key) do update set config_value = excluded.config_value",
-            key,
-            json.dumps(value),
+
+def make_sequence(member: Caller, **fields: Any) -> Reply:
+    return member.ask(sequences, "POST /sequences", body={"name": "Welcome", **fields})
+
+
+def change_sequence(member: Caller, sequence: dict[str, Any], version: int | None = None, **fields: Any) -> Reply:
+    path, headers = {"sequence_id": sequence["id"]}, {"if-match": f'"{version}"'} if version else {}
+    return member.ask(sequences, "PATCH /sequences/{sequence_id}", path=path, headers=headers, body=fields)
+
+
+def of_sequence(member: Caller, sequence: dict[str, Any], what: str = "", **query: Any) -> Reply:
+    """The sequence, its versions or its stats."""
+    handler = actions if what == "stats" else sequences
+    route = "GET /sequences/{sequence_id}" + (f"/{what}" if what else "")
+    return member.ask(handler, route, path={"sequence_id": sequence["id"]}, query=query)
+
+
+def enroll(member: Caller, sequence: dict[str, Any], *leads: dict[str, Any], **fields: Any) -> Reply:
+    body = fields or {"lead_ids": [lead["id"] for lead in leads]}
+    path = {"sequence_id": sequence["id"]}
+    return member.ask(actions, "POST /sequences/{sequence_id}/enrollments", path=path, body=body)
+
+
+def resume_all(member: Caller, sequence: dict[str, Any], pause_reason: str) -> Reply:
+    path, body = {"sequence_id": sequence["id"]}, {"pause_reason": pause_reason}
+    return member.ask(actions, "POST /sequences/{sequence_id}/resume", path=path, body=body)
+
+
+def listed(member: Caller, **query: Any) -> list[dict[str, Any]]:
+    reply = member.ask(enrollments, "GET /enrollments", query=query)
+    assert reply.status == 200, reply.body
+    return reply.body["items"]
+
+
+def read(member: Caller, enrollment_id: str) -> Reply:
+    return member.ask(enrollments, "GET /enrollments/{enrollment_id}", path={"enrollment_id": enrollment_id})
+
+
+def steer(member: Caller, what: str, enrollment_id: str, reason: str = "because") -> Reply:
+    route = f"POST /enrollments/{{enrollment_id}}/{what}"
+    return member.ask(enrollments, route, path={"enrollment_id": enrollment_id}, body={"reason": reason})
+
+
+def a_template(organization: Customer, **fields: Any) -> dict[str, Any]:
+    """A new template with a name of its own."""
+    name = {"template_id": f"template_{next(_numbers)}"}
+    reply = make_template(caller(organization, "admin"), **name | fields)
+    assert reply.status == 201, reply.body
+    return reply.body
+
+
+def a_sequence(organization: Customer, *delays: int, **fields: Any) -> dict[str, Any]:
+    """An active sequence of SMS, after these days each; one at once unless told."""
+    template = a_template(organization)["template_id"]
+    given = {"active": True, "steps": steps(*(delays or (0,)), template_id=template)} | fields
+    reply = make_sequence(caller(organization, "admin"), **given)
+    assert reply.status == 201, reply.body
+    return reply.body
+
+
+def an_enrollment(organization: Customer, lead: dict[str, Any], *delays: int, paused: bool = False) -> dict[str, Any]:
+    """An enrollment of the lead in a sequence of its own."""
+    member = caller(organization, "admin")
+    reply = enroll(member, a_sequence(organization, *delays), lead)
+    assert reply.status == 200, reply.body
+    enrollment_id = reply.body["items"][0]["enrollment_id"]
+    if paused:
+        assert steer(member, "pause", enrollment_id).status == 200
+    return read(member, enrollment_id).body["enrollment"]
+
+
+def a_segment(organization: Customer, **filter_: Any) -> str:
+    """The id of a segment that everybody sees; all leads unless told."""
+    with tenant_transaction(organization.caller("admin")) as tx:
+        made = tx.execute(
+            "insert into segments (name, filter, is_public) values ('Some', %(filter)s, true) returning id",
+            {"filter": Jsonb(filter_)},
         )
-
-    def template(self, template_id: str = "hello", channel: str = "sms", **fields: Any) -> None:
-        values = {"name": template_id, "body": "Hello {{first_name|there}}", **fields}
-        if channel == "email":
-            values.setdefault("subject", "For {{first_name|you}}")
-        if channel == "call":
-            values.setdefault("voice", "artificial")
-        names = ["template_id", "channel", *values]
-        marks = ", ".join(["%s"] * len(names))
-        self.sql(
-            f"insert into templates ({', '.join(names)}) values ({marks})", template_id, channel, *values.values()
-        )
-
-    def sequence(self, *steps: dict[str, Any], active: bool = True) -> UUID:
-        numbered = [SMS | {"conditions": {}} | step | {"step": place} for place, step in enumerate(steps or ({},), 1)]
-        return self.one(
-            "insert into nurture_sequences (name, steps, active) values ('welcome', %s, %s) returning id",
-            json.dumps(numbered),
-            active,
-        )["id"]
-
-    def leads(self, count: int = 1, *, area: str = "212555", consent: bool = True, **fields: Any) -> list[UUID]:
-        """Leads of New York who have consented to everything."""
-        values = {"first_name": "Ada", **fields}
-        names = ", ".join(values)
-        marks = ", ".join(["%s"] * len(values))
-        rows = self.sql(
-            f"""
-            insert into leads (phone_number, {names})
-            select '+1{area}' || to_char(place, 'FM0000'), {marks} from generate_series(1, {count}) as place
-            returning id, phone_number
-            """,
-            *values.values(),
-        )
-        if consent:
-            self.sql(
-                """
-                insert into consents (
-                    phone_number, kind, channels, voice_modes, disclosure_text, disclosure_version, method,
-                    captured_at, captured_at_offset
-                )
-                select number, 'prior_express_written', '{call,sms}', '{artificial,human}', 'I agree', '1', 'web_form',
-                    '2026-01-01Z', 0
-                from unnest(%s::text[]) as number
-                """,
-                [row["phone_number"] for row in rows],
-            )
-        return [row["id"] for row in rows]
-
-    def enroll(self, sequence: UUID, leads: Sequence[UUID], at: datetime = NOON, **fields: Any) -> list[UUID]:
-        names = "".join(f", {name}" for name in fields)
-        marks = ", %s" * len(fields)
-        rows = self.sql(
-            f"""
-            insert into lead_sequence_enrollments (
-                lead_id, sequence_id, enrolled_at, next_step_scheduled_at, claimable_at{names}
-            )
-            select lead_id, %s, %s, %s, %s{marks} from unnest(%s::uuid[]) as lead_id
-            returning id
-            """,
-            *(sequence, at, at, at, *fields.values(), list(leads)),
-        )
-        return [row["id"] for row in rows]
-
-    def claim(self, now: datetime = NOON, size: int = 500) -> list[DueSteps]:
-        """What the dispatcher claims, of this organization; the others' is left as it was."""
-        conn = self.connect("dispatch")
-        with conn.transaction():
-            found = dispatch.claim(conn, now, size)
-        return [one for one in found if one.organization_id == self.customer.organization_id]
-
-    def prepare(self, message: DueSteps, now: datetime = NOON) -> list[Outgoing]:
-        with tenant_transaction(self.caller) as tx:
-            return engine.prepare(tx, message, message.enrollment_ids, now).outgoing
-
-    def record(self, outgoing: Sequence[Outgoing], outcomes: Sequence[Outcome], now: datetime = NOON) -> None:
-        with tenant_transaction(self.caller) as tx:
-            results.record(tx, outgoing, outcomes, now)
-
-    def tick(self, now: datetime = NOON) -> list[Outgoing]:
-        """A whole minute: claimed, prepared, sent, recorded; what went out."""
-        went: list[Outgoing] = []
-        for message in self.claim(now):
-            outgoing = self.prepare(message, now)
-            recorders = dict.fromkeys(("sms", "email", "call"), self.recorder)
-            self.record(outgoing, channels.send(outgoing, recorders), now)
-            went += outgoing
-        return went
-
-    def enrollment(self, enrollment_id: UUID) -> dict[str, Any]:
-        return self.one("select * from lead_sequence_enrollments where id = %s", enrollment_id)
-
-    def runs(self) -> list[dict[str, Any]]:
-        return self.sql("select * from step_runs order by started_at, id")
+        return str(made.fetchall()[0]["id"])
 
 
-def minutes(count: float) -> timedelta:
-    return timedelta(minutes=count)
+def decide(organization: Customer, key: str, value: Any) -> None:
+    with tenant_transaction(organization.caller("admin")) as tx:
+        config.put(tx, key, config.NewValue(value=value))
+
+
+def run_triggers(organization: Customer, now: datetime | None = None) -> int:
+    """Does what the worker does with what has happened to leads."""
+    with tenant_transaction(organization.caller(None)) as tx:
+        return enroll_triggered(tx, config.read(tx), now or datetime.now(UTC))
+
+
+def run_of(enrollment_id: str | UUID, **fields: Any) -> dict[str, Any]:
+    """A step run of an enrollment as the worker writes it."""
+    return {"enrollment_id": str(enrollment_id), "step": 1, "round": 1, "status": "sent", **fields}

@@ -14,10 +14,12 @@ from functions.budget_holds_api.app import handler as holds_handler
 from functions.consents_api.app import handler as consents_handler
 from functions.dnc_api.app import handler as dnc_handler
 from functions.dnc_reviews_api.app import handler as reviews_handler
+from functions.segments_api.app import handler as segments_handler
 from local import api_document
 from tests.calling import Caller, Reply, caller
 from tests.conftest import Customer
 from tests.leads import change, create, delete
+from tests.nurture import TEMPLATE, a_segment, a_sequence, a_template, an_enrollment
 
 NUMBER, OTHER = "+14155550142", "+14155550143"
 LISTED = {"phone_number": OTHER, "reason": "admin_added", "notes": "on a list"}
@@ -31,6 +33,7 @@ CONSENT = {
     "method": "web_form",
     "captured_at": "2026-01-02T03:04:05Z",
 }
+SEGMENT = {"name": "Promising", "filter": {"tags": "old", "lead_score": {"gte": 0}}}
 PERIOD = {"from": "2026-01-01", "to": "2026-01-31"}
 
 
@@ -145,6 +148,43 @@ def _lead_to_call(organization: Customer) -> Target:
     return Target(body=body, headers={"idempotency-key": "a call"})
 
 
+def _segment(**target: Any) -> Callable[[Customer], Target]:
+    def make(organization: Customer) -> Target:
+        made = caller(organization, "admin").ask(segments_handler, "POST /segments", body=SEGMENT)
+        assert made.status == 201, made.body
+        return Target(path={"segment_id": made.body["id"]}, **target)
+
+    return make
+
+
+def _template(**target: Any) -> Callable[[Customer], Target]:
+    def make(organization: Customer) -> Target:
+        path = {"template_id": a_template(organization)["template_id"]}
+        return Target(path=path, headers={"if-match": '"1"'}, **target)
+
+    return make
+
+
+def _template_for_a_lead(organization: Customer) -> Target:
+    return _template(body={"lead_id": _lead(organization)["id"]})(organization)
+
+
+def _sequence(**target: Any) -> Callable[[Customer], Target]:
+    return lambda organization: Target(path={"sequence_id": a_sequence(organization)["id"]}, **target)
+
+
+def _sequence_and_segment(organization: Customer) -> Target:
+    return _sequence(body={"segment_id": a_segment(organization)})(organization)
+
+
+def _enrollment(*, paused: bool = False, **target: Any) -> Callable[[Customer], Target]:
+    def make(organization: Customer) -> Target:
+        enrollment = an_enrollment(organization, _lead(organization), paused=paused)
+        return Target(path={"enrollment_id": enrollment["id"]}, **target)
+
+    return make
+
+
 def _nothing(**target: Any) -> Callable[[Customer], Target]:
     return lambda _: Target(**target)
 
@@ -189,6 +229,34 @@ TARGETS: dict[str, Callable[[Customer], Target]] = {
     "GET /budget/caps": _nothing(),
     "PUT /budget/caps/{member_id}": _member_to_cap,
     "DELETE /budget/caps/{member_id}": _capped_member,
+    "GET /segments": _nothing(),
+    "POST /segments": _nothing(body=SEGMENT),
+    "GET /segments/{segment_id}": _segment(),
+    "PATCH /segments/{segment_id}": _segment(body={"name": "Others"}),
+    "DELETE /segments/{segment_id}": _segment(),
+    "POST /segments/preview": _nothing(body={"filter": {}}),
+    "GET /segments/{segment_id}/leads": _segment(),
+    "GET /segments/{segment_id}/count": _segment(),
+    "POST /segments/recount": _nothing(),
+    "GET /templates": _nothing(),
+    "POST /templates": _nothing(body=TEMPLATE),
+    "GET /templates/{template_id}": _template(),
+    "PATCH /templates/{template_id}": _template(body={"name": "Another"}),
+    "POST /templates/{template_id}/preview": _template_for_a_lead,
+    "GET /sequences": _nothing(),
+    "POST /sequences": _nothing(body={"name": "Welcome"}),
+    "GET /sequences/{sequence_id}": _sequence(),
+    "PATCH /sequences/{sequence_id}": _sequence(body={"active": False}),
+    "GET /sequences/{sequence_id}/versions": _sequence(),
+    "POST /sequences/{sequence_id}/enrollments": _sequence_and_segment,
+    "POST /sequences/{sequence_id}/resume": _sequence(body={"pause_reason": "person"}),
+    "GET /sequences/{sequence_id}/stats": _sequence(),
+    "GET /enrollments": _nothing(),
+    "GET /enrollments/{enrollment_id}": _enrollment(),
+    "POST /enrollments/{enrollment_id}/pause": _enrollment(body={"reason": "on holiday"}),
+    "POST /enrollments/{enrollment_id}/resume": _enrollment(paused=True, body={"reason": "back again"}),
+    "POST /enrollments/{enrollment_id}/skip": _enrollment(body={"reason": "has had it"}),
+    "POST /enrollments/{enrollment_id}/cancel": _enrollment(body={"reason": "asked for it"}),
     "GET /events": _nothing(),
 }
 
@@ -214,3 +282,9 @@ def fill_lists(organization: Customer) -> None:
     for version in ("1", "2"):
         consent = CONSENT | {"disclosure_version": version}
         assert admin.ask(consents_handler, "POST /consents", body=consent).status == 201
+    for name in ("Promising", "Others"):
+        made = admin.ask(segments_handler, "POST /segments", body=SEGMENT | {"name": name})
+        assert made.status == 201, made.body
+    for _ in range(2):
+        a_sequence(organization)
+        an_enrollment(organization, lead)

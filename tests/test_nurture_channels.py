@@ -15,7 +15,7 @@ from leadline.nurture.channels import GoneWrong, Outgoing, Refused, Sent, aws
 from leadline.nurture.channels.email import letter
 from leadline.nurture.channels.requests import request
 from local import request_schema
-from tests.nurture import NOON
+from tests.nurturing import NOON
 
 FIELDS = {
     "attempts": 1,

@@ -23,7 +23,7 @@ from leadline.nurture.channels import Sent, aws
 from leadline.nurture.dispatch import DueSteps
 from leadline.nurture.runs import SENDING_FOR
 from tests.ledger import Ledger, on_a_connection
-from tests.nurture import NOON, Organization
+from tests.nurturing import NOON, Organization
 
 
 @pytest.fixture(autouse=True)

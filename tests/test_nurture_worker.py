@@ -14,7 +14,7 @@ from leadline.nurture.channels import GoneWrong, Refused, Sent
 from leadline.nurture.results import BACKOFF
 from leadline.nurture.runs import SENDING_FOR
 from tests.ledger import Ledger
-from tests.nurture import EVENING, NOON, Organization, minutes
+from tests.nurturing import EVENING, NOON, Organization, minutes
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,13 @@ MEMBERS_IN_BODIES = {
     *(("POST /leads", "user_id"), ("PATCH /leads/{lead_id}", "user_id")),
     *((f"POST /budget/{what}", "user_id") for what in ("credits", "debits", "adjustments", "holds")),
 }
-THINGS_IN_BODIES = {("POST /budget/refunds", "transaction_id"), ("POST /calls/authorize", "lead_id")}
+THINGS_IN_BODIES = {
+    *(("POST /budget/refunds", "transaction_id"), ("POST /calls/authorize", "lead_id")),
+    *(
+        ("POST /templates/{template_id}/preview", "lead_id"),
+        ("POST /sequences/{sequence_id}/enrollments", "segment_id"),
+    ),
+}
 STRANGERS = ["another tenant's", "a sister organization's"]
 
 

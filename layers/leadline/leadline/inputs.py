@@ -97,6 +97,7 @@ Word = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_without_nul)
 ]
 Name = Annotated[Word, AfterValidator(_as_one_writes_it)]
+Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_without_nul)]  # as it is, spaces too
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), AfterValidator(_without_nul)]
 Moment = Annotated[AwareDatetime, AfterValidator(_of_these_centuries)]  # keeps its offset, and so the person's day
 Instant = Annotated[Moment, AfterValidator(_in_utc)]

@@ -163,11 +163,10 @@ def _faults_of_triggers(conditions: TriggerConditions, decided: Config) -> Itera
 
 def _faults_of_filter(at: str, raw: dict[str, Any], decided: Config) -> Iterator[FieldError]:
     """An empty filter is everybody."""
-    if raw:
-        try:
-            segments.parse(raw, decided)
-        except Invalid as refused:
-            yield from (FieldError(at + error.pointer, error.code, error.detail) for error in refused.errors)
+    try:
+        segments.parse(raw, decided, at)
+    except Invalid as refused:
+        yield from refused.errors
 
 
 def _triggers(conditions: TriggerConditions) -> Jsonb:

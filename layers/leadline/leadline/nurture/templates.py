@@ -1,5 +1,6 @@
 """Templates: what a step says, by channel, with placeholders of the lead and the organization."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -268,8 +269,8 @@ def create(tx: Transaction, new: NewTemplate) -> Template:
 
 
 def get(tx: Transaction, template_id: str) -> Template:
-    """The template of this name. Raises NotFound."""
-    found = read(tx, [template_id])
+    """The template of this name. Raises NotFound, also where it is no name."""
+    found = read(tx, [template_id]) if re.fullmatch(TEMPLATE_ID, template_id, re.ASCII) else {}
     if not found:
         raise NotFound
     return found[template_id]

@@ -1,38 +1,57 @@
-"""Segments: filters over leads, compiled to SQL."""
+"""Segments: filters over leads, tried, saved and shared; the same filters say whom a sequence takes."""
 
-from collections.abc import Collection
-from datetime import datetime
-from typing import Any
-from uuid import UUID
+from leadline.segments.conditions import condition
+from leadline.segments.found import (
+    Count,
+    Counted,
+    CountQuery,
+    NotCounted,
+    Recount,
+    SegmentTooSlow,
+    Sought,
+    count,
+    leads_of,
+    matching,
+    preview,
+    recount,
+)
+from leadline.segments.language import Filter, parse, require_fitting
+from leadline.segments.saved import (
+    MayNotChangeSegment,
+    NewSegment,
+    Segment,
+    SegmentChange,
+    change,
+    create,
+    delete,
+    get,
+    page,
+)
 
-from psycopg import sql
-
-from leadline.config import Config
-from leadline.db import Transaction
-from leadline.errors import FieldError, Invalid
-
-Filter = dict[str, Any]
-
-
-def parse(raw: dict[str, Any], decided: Config) -> Filter:
-    """The filter. Raises Invalid."""
-    del decided
-    unknown = [FieldError(f"/{name}", "unknown_field", "There is no such field") for name in raw if name != "status"]
-    if unknown:
-        raise Invalid(unknown)
-    return raw
-
-
-def condition(wanted: Filter, decided: Config, now: datetime) -> tuple[sql.Composable, dict[str, Any]]:
-    """What a lead must fulfil."""
-    del decided, now
-    if not wanted:
-        return sql.SQL("true"), {}
-    return sql.SQL("leads.status = any (%(filter_status)s)"), {"filter_status": wanted["status"]}
-
-
-def matching(tx: Transaction, wanted: Filter, decided: Config, now: datetime, among: Collection[UUID]) -> set[UUID]:
-    """Those among the leads that match."""
-    what, params = condition(wanted, decided, now)
-    statement = sql.SQL("select id from leads where id = any (%(among)s) and {}").format(what)
-    return {row["id"] for row in tx.execute(statement, params | {"among": list(among)}).fetchall()}
+__all__ = [
+    "Count",
+    "CountQuery",
+    "Counted",
+    "Filter",
+    "MayNotChangeSegment",
+    "NewSegment",
+    "NotCounted",
+    "Recount",
+    "Segment",
+    "SegmentChange",
+    "SegmentTooSlow",
+    "Sought",
+    "change",
+    "condition",
+    "count",
+    "create",
+    "delete",
+    "get",
+    "leads_of",
+    "matching",
+    "page",
+    "parse",
+    "preview",
+    "recount",
+    "require_fitting",
+]
