@@ -1,4 +1,4 @@
-"""The outbox of the local suite: what would have gone out, in the place of the call system and of people's mailboxes."""
+"""The outbox of the local suite: what would have gone out, in place of the call system and of mailboxes."""
 
 import json
 from collections import deque

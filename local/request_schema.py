@@ -1,6 +1,6 @@
 """Writes docs/call_requests.schema.json, the published schema of what the call system is asked for, from its models.
 
-`python -m local.request_schema` rewrites it; a test holds it to the models, and the samples in events/ to it.
+`python -m local.request_schema` rewrites it; a test holds it to the models, and the samples beside it.
 """
 
 import json

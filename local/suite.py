@@ -97,14 +97,19 @@ def running(
                     case kind:
                         raise ValueError(f"{name}, {event_name}: the local suite knows no events of type {kind}")
         if outbox.QUEUE in read.queues:
-            sent = outbox.Outbox()
-            gateway.add({"Method": "GET", "Path": "/outbox", "Auth": {"Authorizer": "NONE"}}, sent.answer)
-            stack.callback(_started(sent.poll, sqs, stop).join)
+            stack.callback(_with_outbox(gateway, sqs, stop).join)
         stack.callback(_started(schedules.run, ticking, stop).join)
         for function in functions.values():
             stack.callback(function.close)
         stack.callback(stop.set)
         yield stack.enter_context(_announced(data, stack.enter_context(_serving(front)), aws, functions))
+
+
+def _with_outbox(gateway: Gateway, sqs: Any, stop: Signal) -> Thread:
+    """Shows at /outbox what goes out, until `stop` is set."""
+    sent = outbox.Outbox()
+    gateway.add({"Method": "GET", "Path": "/outbox", "Auth": {"Authorizer": "NONE"}}, sent.answer)
+    return _started(sent.poll, sqs, stop)
 
 
 @contextmanager

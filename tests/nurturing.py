@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from psycopg import sql
+
 from leadline.db import Caller, Transaction, tenant_transaction
 from leadline.nurture import channels, dispatch, engine, results
 from leadline.nurture.channels import Outcome, Outgoing, Sent
@@ -41,7 +43,7 @@ class Organization:
         self.caller = Caller(customer.tenant_id, customer.organization_id)
         self.recorder = Recorder()
 
-    def sql(self, query: str, *values: Any) -> list[dict[str, Any]]:
+    def sql(self, query: str | sql.Composed, *values: Any) -> list[dict[str, Any]]:
         with tenant_transaction(self.caller, pipelined=False) as tx:
             found = tx.execute(query, values or None)  # type: ignore[arg-type]
             return found.fetchall() if found.description else []
@@ -67,11 +69,8 @@ class Organization:
             values.setdefault("subject", "For {{first_name|you}}")
         if channel == "call":
             values.setdefault("voice", "artificial")
-        names = ["template_id", "channel", *values]
-        marks = ", ".join(["%s"] * len(names))
-        self.sql(
-            f"insert into templates ({', '.join(names)}) values ({marks})", template_id, channel, *values.values()
-        )
+        values = {"template_id": template_id, "channel": channel, **values}
+        self.sql(composed("insert into templates ({names}) values ({marks})", values), *values.values())
 
     def sequence(self, *steps: dict[str, Any], active: bool = True) -> UUID:
         numbered = [SMS | {"conditions": {}} | step | {"step": place} for place, step in enumerate(steps or ({},), 1)]
@@ -84,16 +83,12 @@ class Organization:
     def leads(self, count: int = 1, *, area: str = "212555", consent: bool = True, **fields: Any) -> list[UUID]:
         """Leads of New York who have consented to everything."""
         values = {"first_name": "Ada", **fields}
-        names = ", ".join(values)
-        marks = ", ".join(["%s"] * len(values))
-        rows = self.sql(
-            f"""
-            insert into leads (phone_number, {names})
-            select '+1{area}' || to_char(place, 'FM0000'), {marks} from generate_series(1, {count}) as place
+        statement = """
+            insert into leads ({names}, phone_number)
+            select {marks}, '+1' || %s || to_char(place, 'FM0000') from generate_series(1, %s) as place
             returning id, phone_number
-            """,
-            *values.values(),
-        )
+            """
+        rows = self.sql(composed(statement, values), *values.values(), area, count)
         if consent:
             self.sql(
                 """
@@ -110,18 +105,19 @@ class Organization:
         return [row["id"] for row in rows]
 
     def enroll(self, sequence: UUID, leads: Sequence[UUID], at: datetime = NOON, **fields: Any) -> list[UUID]:
-        names = "".join(f", {name}" for name in fields)
-        marks = ", %s" * len(fields)
-        rows = self.sql(
-            f"""
-            insert into lead_sequence_enrollments (
-                lead_id, sequence_id, enrolled_at, next_step_scheduled_at, claimable_at{names}
-            )
-            select lead_id, %s, %s, %s, %s{marks} from unnest(%s::uuid[]) as lead_id
+        values = {
+            "sequence_id": sequence,
+            "enrolled_at": at,
+            "next_step_scheduled_at": at,
+            "claimable_at": at,
+            **fields,
+        }
+        statement = """
+            insert into lead_sequence_enrollments ({names}, lead_id)
+            select {marks}, lead_id from unnest(%s::uuid[]) as lead_id
             returning id
-            """,
-            *(sequence, at, at, at, *fields.values(), list(leads)),
-        )
+            """
+        rows = self.sql(composed(statement, values), *values.values(), list(leads))
         return [row["id"] for row in rows]
 
     def claim(self, now: datetime = NOON, size: int = 500) -> list[DueSteps]:
@@ -154,6 +150,12 @@ class Organization:
 
     def runs(self) -> list[dict[str, Any]]:
         return self.sql("select * from step_runs order by started_at, id")
+
+
+def composed(statement: str, values: dict[str, Any]) -> sql.Composed:
+    """A statement with the names of columns and a place for each value."""
+    names = sql.SQL(", ").join(map(sql.Identifier, values))
+    return sql.SQL(statement).format(names=names, marks=sql.SQL(", ").join([sql.Placeholder()] * len(values)))
 
 
 def minutes(count: float) -> timedelta:

@@ -1,6 +1,7 @@
 """The channels of nurture: what the call system and SES are told, and what their answers prove."""
 
 import json
+import time
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from leadline.nurture import channels
 from leadline.nurture.channels import GoneWrong, Outgoing, Refused, Sent, aws
 from leadline.nurture.channels.email import letter
 from leadline.nurture.channels.requests import request
+from leadline.nurture.runs import uuid_v7
 from local import request_schema
 from tests.nurturing import NOON
 
@@ -31,6 +33,7 @@ FIELDS = {
     "script_version": None,
     "hold_id": None,
     "valid_until": NOON + timedelta(seconds=60),
+    "good_until": float("inf"),
     "occurred_at": NOON,
     "next_delay": None,
 }
@@ -84,7 +87,7 @@ def refused(code: str, status: int) -> ClientError:
     return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "Send")
 
 
-# Requests ---------------------------------------------------------------------------------------------------------------
+# Requests -------------------------------------------------------------------------------------------------------------
 
 
 def test_messages_go_out_by_tens_and_are_answered_in_order(service):
@@ -157,11 +160,16 @@ def test_an_error_of_one_call_is_that_of_its_messages_alone(service):
     assert all(isinstance(outcome, Sent) for outcome in outcomes[10:])
 
 
-def test_what_has_not_begun_in_time_is_known_not_to_have_gone_out(service):
+def test_what_has_not_begun_while_its_decision_was_good_is_known_not_to_have_gone_out(service):
     sqs = service(taken)
-    outcomes = aws.send_all([1, 2], 1, lambda part: [Sent(str(part))], longest=-1)
-    assert outcomes == [Refused("too_late", again=True)] * 2
-    assert sqs.calls == []
+    late = [outgoing(good_until=time.monotonic()), outgoing(**EMAIL, good_until=time.monotonic())]
+    messages = [late[0], outgoing(), late[1]]
+    assert channels.send(messages) == [
+        Refused("too_late", again=True),
+        Sent(f"sqs {messages[1].run_id}"),
+        Refused("too_late", again=True),
+    ]
+    assert [len(call["Entries"]) for call in sqs.calls] == [1]
 
 
 def test_a_client_tries_once(monkeypatch):
@@ -205,13 +213,13 @@ def test_the_published_schema_is_that_of_the_models_and_its_examples_fit_it():
     assert json.loads(request_schema.SCHEMA.read_text()) == request_schema.schema(), (
         "python -m local.request_schema rewrites it"
     )
-    examples = sorted((request_schema.ROOT / "events" / "nurture_worker" / "requests").glob("*.json"))
+    examples = sorted((request_schema.ROOT / "docs" / "call_requests").glob("*.json"))
     assert {json.loads(path.read_text())["type"] for path in examples} == {"sms.request", "call.request"}
     for path in examples:
         request_schema.adapter().validate_json(path.read_text())
 
 
-# Email ------------------------------------------------------------------------------------------------------------------
+# Email ----------------------------------------------------------------------------------------------------------------
 
 
 def test_an_email_can_be_unsubscribed_from_with_one_click():
@@ -246,8 +254,6 @@ def test_ses_takes_what_it_is_told(monkeypatch):
 
 
 def test_ids_sort_by_time_as_the_databases_do():
-    from leadline.nurture.runs import uuid_v7
-
     made = [uuid_v7() for _ in range(1000)]
     assert {(one.version, one.variant) for one in made} == {(7, "specified in RFC 4122")}
     assert len(set(made)) == 1000

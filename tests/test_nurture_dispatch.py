@@ -13,6 +13,7 @@ import boto3
 import psycopg
 import pytest
 from moto import mock_aws
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from functions.nurture_dispatch import app as dispatch_app
@@ -44,6 +45,7 @@ class Clock(datetime):
 
     @classmethod
     def now(cls, tz=None):
+        del tz
         return NOON
 
 
@@ -128,9 +130,7 @@ def test_a_message_is_of_one_organization_and_of_a_size_at_most(organization, cu
         found = dispatch.claim(conn, NOON, 100)
     sizes = {
         one.customer.organization_id: [
-            len(message.enrollment_ids)
-            for message in found
-            if message.organization_id == one.customer.organization_id
+            len(message.enrollment_ids) for message in found if message.organization_id == one.customer.organization_id
         ]
         for one in (organization, other)
     }
@@ -138,7 +138,8 @@ def test_a_message_is_of_one_organization_and_of_a_size_at_most(organization, cu
     assert {message.lease for message in found} == {NOON + dispatch.LEASE}
 
 
-def test_what_sqs_refuses_is_given_back_at_once_and_what_it_took_is_not(organization, queues, database, monkeypatch):
+@pytest.mark.usefixtures("queues")
+def test_what_sqs_refuses_is_given_back_at_once_and_what_it_took_is_not(organization, database, monkeypatch):
     enrollments = organization.enroll(organization.sequence(), organization.leads(250))
     monkeypatch.setenv("NURTURE_CLAIM_SIZE", "100")
     taken = []
@@ -173,7 +174,7 @@ def test_what_was_claimed_anew_is_not_given_back(organization, connect):
     assert organization.one("select claimable_at from lead_sequence_enrollments")["claimable_at"] == again.lease
 
 
-def test_sqs_that_refuses_or_does_not_answer_leaves_the_rest_to_be_given_back(queues, monkeypatch):
+def test_sqs_that_refuses_or_does_not_answer_leaves_the_rest_to_be_given_back(queues):
     messages = [dispatch.DueTriggers(tenant_id=uuid4(), organization_id=uuid4()) for _ in range(12)]
     assert events.hand_over_some("https://sqs.us-east-1.amazonaws.com/123456789012/nowhere", messages) == messages
     with pytest.raises(RuntimeError, match="SQS refused 12 messages"):
@@ -187,7 +188,7 @@ def test_the_dispatcher_sees_ids_and_times_and_nothing_else(organization, connec
     conn = connect("dispatch")
     for column in ("lead_id", "sequence_id", "current_step"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            conn.execute(f"select {column} from lead_sequence_enrollments")
+            conn.execute(sql.SQL("select {} from lead_sequence_enrollments").format(sql.Identifier(column)))
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         conn.execute("update lead_sequence_enrollments set status = 'paused'")
 
@@ -210,7 +211,8 @@ def test_the_clock_tells_how_late_the_oldest_step_is(organization, connect):
     assert late.oldest_due_seconds == 3600
 
 
-def test_the_clock_stops_claiming_before_its_time_is_up(organization, tick, queues, database, monkeypatch):
+@pytest.mark.usefixtures("queues")
+def test_the_clock_stops_claiming_before_its_time_is_up(organization, database, monkeypatch):
     enrollments = organization.enroll(organization.sequence(), organization.leads(3))
 
     class Context:
@@ -226,103 +228,111 @@ def test_the_clock_stops_claiming_before_its_time_is_up(organization, tick, queu
     assert [row["claimable_at"] for row in rows] == [NOON] * len(enrollments)
 
 
-# Storm ------------------------------------------------------------------------------------------------------------------
+# Storm ----------------------------------------------------------------------------------------------------------------
 
 DUE, WORKERS, DISPATCHERS = 20_000, 4, 2
 ABANDONED = ("before the send", "after the send", "with the connection")
 
 
-@pytest.mark.storm
-def test_twenty_thousand_due_steps_run_once_each_with_workers_killed_in_the_middle(customer, connect, database):
-    """Two dispatchers, four workers, every message delivered twice; one part in twelve is left in the middle."""
-    organizations = {}
-    for _ in range(4):
-        one = Organization(customer(), connect)
-        one.credit("100000")
-        one.template()
-        one.enroll(one.sequence({}, {"delay_days": 3}), one.leads(DUE // 4))
-        organizations[one.customer.organization_id] = one
-    sent: Counter[UUID] = Counter()
-    waiting: Queue[DueSteps] = Queue()
-    claimed = threading.Event()
+class Storm:
+    """Dispatchers and workers at once over some organizations; every message is delivered twice."""
 
-    def claim(now: datetime) -> None:
-        with closing(psycopg.connect(database.dsn("dispatch"), autocommit=True, row_factory=dict_row)) as conn:
+    def __init__(self, organizations, database, connect) -> None:
+        self.by_id = {one.customer.organization_id: one for one in organizations}
+        self.database, self.connect = database, connect
+        self.sent: Counter[UUID] = Counter()
+        self.waiting: Queue[DueSteps] = Queue()
+        self.claimed = threading.Event()
+
+    def _opened(self, role: str):
+        return psycopg.connect(self.database.dsn(role), autocommit=True, row_factory=dict_row)
+
+    def _claim(self, now: datetime) -> None:
+        with closing(self._opened("dispatch")) as conn:
             while True:
                 with conn.transaction():
                     found = dispatch.claim(conn, now, 250)
+                for message in found:
+                    if message.organization_id in self.by_id:
+                        self.waiting.put(message)
+                        self.waiting.put(message)
                 if not found:
                     return
-                for message in found:
-                    if message.organization_id in organizations:
-                        waiting.put(message)
-                        waiting.put(message)
 
-    def work(chance: random.Random, now: datetime, *, kills: bool) -> None:
-        conn = psycopg.connect(database.dsn("app"), autocommit=True, row_factory=dict_row)
+    def _work(self, place: int, now: datetime, kills: bool) -> None:
+        chance = random.Random(place)  # noqa: S311 - nothing secret
         while True:
             try:
-                message = waiting.get(timeout=0.1)
+                message = self.waiting.get(timeout=0.1)
             except Empty:
-                if claimed.is_set():
-                    conn.close()
+                if self.claimed.is_set():
                     return
                 continue
             crash = chance.choice(ABANDONED) if kills and chance.random() < 1 / 12 else None
-            caller = organizations[message.organization_id].caller
-            if crash == "with the connection":
-                with suppress(psycopg.OperationalError), on_a_connection(conn, caller) as tx:
-                    engine.prepare(tx, message, message.enrollment_ids, now)
-                    connect("superuser").execute("select pg_terminate_backend(%s)", [conn.info.backend_pid])
-                    tx.execute("select 1")
-                conn = psycopg.connect(database.dsn("app"), autocommit=True, row_factory=dict_row)
-                continue
-            with on_a_connection(conn, caller) as tx:
-                outgoing = engine.prepare(tx, message, message.enrollment_ids, now).outgoing
-            if crash == "before the send":
-                continue
-            for one in outgoing:
-                sent[one.run_id] += 1
-            if crash == "after the send":
-                continue
-            with on_a_connection(conn, caller) as tx:
-                results.record(tx, outgoing, [Sent(str(one.run_id)) for one in outgoing], now)
+            with closing(self._opened("app")) as conn, suppress(psycopg.OperationalError):
+                self._do(conn, message, now, crash)
 
-    def storm(now: datetime, *, kills: bool) -> None:
-        claimed.clear()
-        workers = [
-            threading.Thread(target=work, args=(random.Random(place), now), kwargs={"kills": kills})
-            for place in range(WORKERS)
-        ]
-        dispatchers = [threading.Thread(target=claim, args=(now,)) for _ in range(DISPATCHERS)]
+    def _do(self, conn, message: DueSteps, now: datetime, crash: str | None) -> None:
+        caller = self.by_id[message.organization_id].caller
+        with on_a_connection(conn, caller) as tx:
+            outgoing = engine.prepare(tx, message, message.enrollment_ids, now).outgoing
+            if crash == "with the connection":
+                self.connect("superuser").execute("select pg_terminate_backend(%s)", [conn.info.backend_pid])
+        if crash == "before the send":
+            return
+        self.sent.update(one.run_id for one in outgoing)
+        if crash == "after the send":
+            return
+        with on_a_connection(conn, caller) as tx:
+            results.record(tx, outgoing, [Sent(str(one.run_id)) for one in outgoing], now)
+
+    def run(self, now: datetime, *, kills: bool) -> None:
+        self.claimed.clear()
+        workers = [threading.Thread(target=self._work, args=(place, now, kills)) for place in range(WORKERS)]
+        dispatchers = [threading.Thread(target=self._claim, args=(now,)) for _ in range(DISPATCHERS)]
         for thread in (*workers, *dispatchers):
             thread.start()
         for thread in dispatchers:
             thread.join()
-        claimed.set()
+        self.claimed.set()
         for thread in workers:
             thread.join()
 
-    storm(NOON, kills=True)
+    def found(self) -> Counter[tuple[str, str]]:
+        """How many runs there are by their status and their enrollment's; each step has one."""
+        found: Counter[tuple[str, str]] = Counter()
+        for one in self.by_id.values():
+            rows = one.sql(
+                """
+                select run.status, enrollment.status as went, count(*) as runs, count(distinct enrollment.id) as steps
+                from step_runs as run
+                join lead_sequence_enrollments as enrollment on enrollment.id = run.enrollment_id
+                group by 1, 2
+                """
+            )
+            assert [row["runs"] for row in rows] == [row["steps"] for row in rows]
+            found.update({(row["status"], row["went"]): row["runs"] for row in rows})
+        return found
+
+
+@pytest.mark.storm
+def test_twenty_thousand_due_steps_run_once_each_with_workers_killed_in_the_middle(customer, connect, database):
+    organizations = [Organization(customer(), connect) for _ in range(4)]
+    for one in organizations:
+        one.credit("100000")
+        one.template()
+        one.enroll(one.sequence({}, {"delay_days": 3}), one.leads(DUE // 4))
+    connect("superuser").execute("analyze")
+    storm = Storm(organizations, database, connect)
+    storm.run(NOON, kills=True)
     # What was claimed or marked and let go is looked at again when its lease ends.
     for pause in (dispatch.LEASE, dispatch.LEASE + SENDING_FOR):
-        storm(NOON + pause + timedelta(minutes=1), kills=False)
-    found: Counter[tuple[str, str]] = Counter()
-    for one in organizations.values():
-        rows = one.sql(
-            """
-            select run.status, enrollment.status as then, count(*) as runs, count(distinct run.enrollment_id) as steps
-            from step_runs as run
-            join lead_sequence_enrollments as enrollment on enrollment.id = run.enrollment_id
-            group by 1, 2
-            """
-        )
-        for row in rows:
-            assert row["runs"] == row["steps"]
-            found[row["status"], row["then"]] += row["runs"]
-        assert Ledger(one.customer.caller("admin")).mismatches() == []
+        storm.run(NOON + pause + timedelta(minutes=1), kills=False)
+    found = storm.found()
     assert sum(found.values()) == DUE
     assert set(found) == {("sent", "active"), ("unknown", "paused")}
     assert found["sent", "active"] > found["unknown", "paused"] > 0
-    assert max(sent.values()) == 1
-    assert found["sent", "active"] <= len(sent) <= DUE
+    assert max(storm.sent.values()) == 1
+    assert found["sent", "active"] <= len(storm.sent) <= DUE
+    for one in organizations:
+        assert Ledger(one.customer.caller("admin")).mismatches() == []

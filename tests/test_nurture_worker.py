@@ -1,6 +1,7 @@
 """The worker of nurture: each step that is due once, and what becomes of its enrollment."""
 
 import json
+import time
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import pytest
 
 from leadline import dnc
 from leadline.db import tenant_transaction
-from leadline.nurture import engine
+from leadline.nurture import dispatch, engine, results
 from leadline.nurture.channels import GoneWrong, Refused, Sent
 from leadline.nurture.results import BACKOFF
 from leadline.nurture.runs import SENDING_FOR
@@ -49,7 +50,7 @@ def statuses(organization) -> list[str]:
     return [run["status"] for run in organization.runs()]
 
 
-# A step that is due -----------------------------------------------------------------------------------------------------
+# A step that is due ---------------------------------------------------------------------------------------------------
 
 
 def test_a_due_step_is_sent_and_the_next_one_is_due_its_delay_after_that(organization):
@@ -95,7 +96,7 @@ def test_a_call_that_was_asked_for_keeps_its_hold_for_the_messages_of_the_call(o
     assert statuses(organization) == ["sent"]
 
 
-# Messages that come twice, late, or from somebody else ------------------------------------------------------------------
+# Messages that come twice, late, or from somebody else ----------------------------------------------------------------
 
 
 def test_a_message_that_comes_twice_or_late_does_nothing_more(organization):
@@ -140,7 +141,7 @@ def test_a_message_of_a_thousand_is_worked_on_in_parts_of_five_hundred(organizat
     assert len(organization.prepare(message)) == 620
 
 
-# Crashes ----------------------------------------------------------------------------------------------------------------
+# Crashes --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_crash_after_the_claim_only_delays_the_step_until_the_lease_ends(organization):
@@ -198,11 +199,58 @@ def test_a_round_that_a_person_has_started_anew_is_a_run_of_its_own(organization
     organization.recorder.outcome = lambda _: GoneWrong("ReadTimeoutError")
     organization.tick()
     assert state(organization, enrollment) == ("paused", 1, "delivery_unknown")
-    organization.sql("update lead_sequence_enrollments set status = 'active', round = 2, updated_at = %s", NOON + minutes(1))
+    organization.sql(
+        "update lead_sequence_enrollments set status = 'active', round = 2, updated_at = %s", NOON + minutes(1)
+    )
     organization.recorder.outcome = lambda _: Sent("2")
     assert len(organization.tick(NOON + minutes(1))) == 1
     assert statuses(organization) == ["unknown", "sent"]
     assert state(organization, enrollment) == ("active", 2, None)
+
+
+@pytest.mark.parametrize("then", ["cancelled", "paused"])
+def test_a_send_whose_worker_died_is_found_also_where_its_enrollment_is_never_claimed_again(
+    organization, connect, then
+):
+    enrollment = enrolled(organization, {}, {})
+    (message,) = organization.claim()
+    organization.prepare(message)
+    organization.sql("update lead_sequence_enrollments set status = %s, updated_at = %s", then, NOON)
+    late = NOON + SENDING_FOR
+
+    def lost(now):
+        conn = connect("dispatch")
+        with conn.transaction():
+            found = dispatch.lost(conn, now)
+        return [one for one in found if one.organization_id == organization.customer.organization_id]
+
+    assert lost(late - minutes(1)) == []
+    (found,) = lost(late)
+    with tenant_transaction(organization.caller) as tx:
+        assert results.close_lost(tx, found.until, late) == 1
+        assert results.close_lost(tx, found.until, late) == 0
+    assert statuses(organization) == ["unknown"]
+    assert len(organization.sql("select id from domain_events where type = 'delivery_unknown'")) == 1
+    assert state(organization, enrollment) == (then, 1, "person")
+
+
+def test_the_send_of_an_active_enrollment_is_left_to_whoever_claims_it(organization):
+    enrolled(organization, {}, {})
+    (message,) = organization.claim()
+    organization.prepare(message)
+    with tenant_transaction(organization.caller) as tx:
+        assert results.close_lost(tx, NOON + SENDING_FOR, NOON + SENDING_FOR) == 0
+    assert statuses(organization) == ["sending"]
+
+
+def test_what_is_sent_is_good_for_as_long_as_its_decision(organization):
+    enrolled(organization)
+    (message,) = organization.claim()
+    before = time.monotonic()
+    (outgoing,) = organization.prepare(message)
+    good_for = (outgoing.valid_until - NOON).total_seconds()
+    assert 0 < good_for <= 60
+    assert before + good_for <= outgoing.good_until <= time.monotonic() + good_for
 
 
 def test_the_database_refuses_a_second_run_of_a_step(organization):
@@ -212,7 +260,8 @@ def test_the_database_refuses_a_second_run_of_a_step(organization):
         organization.sql(
             """
             insert into step_runs (
-                enrollment_id, lead_id, sequence_id, sequence_version, step, channel, template_id, status, due_at, started_at
+                enrollment_id, lead_id, sequence_id, sequence_version, step, channel, template_id, status, due_at,
+                started_at
             )
             select enrollment_id, lead_id, sequence_id, sequence_version, step, channel, template_id, 'skipped', due_at,
                 started_at
@@ -222,7 +271,7 @@ def test_the_database_refuses_a_second_run_of_a_step(organization):
         )
 
 
-# What came of it --------------------------------------------------------------------------------------------------------
+# What came of it ------------------------------------------------------------------------------------------------------
 
 
 def test_what_was_refused_is_sent_again_three_times_with_longer_and_longer_waits_and_then_fails(organization):
@@ -261,9 +310,7 @@ def test_a_retry_passes_the_gate_anew(organization):
     organization.tick()
     with tenant_transaction(organization.caller) as tx:
         dnc.lock_number(tx, "+12125550001")
-        tx.execute(
-            "insert into dnc_list (phone_number, reason, source) values ('+12125550001', 'complaint', 'test')"
-        )
+        tx.execute("insert into dnc_list (phone_number, reason, source) values ('+12125550001', 'complaint', 'test')")
     assert organization.tick(NOON + minutes(1)) == []
     assert state(organization, enrollment)[0] == "cancelled"
     assert statuses(organization) in (["skipped"], ["retrying"])
@@ -335,7 +382,7 @@ def test_a_pause_and_a_resume_while_sending_change_nothing_of_the_send(organizat
     assert statuses(organization) == ["sent"]
 
 
-# Hours, caps and money --------------------------------------------------------------------------------------------------
+# Hours, caps and money ------------------------------------------------------------------------------------------------
 
 
 def test_outside_the_hours_a_step_waits_for_the_next_allowed_moment_and_says_so(organization):
@@ -378,7 +425,7 @@ def test_a_number_without_a_rule_pauses(organization):
     assert state(organization, enrollment) == ("paused", 1, "no_rule_for_region")
 
 
-# Exits, skips and conditions --------------------------------------------------------------------------------------------
+# Exits, skips and conditions ------------------------------------------------------------------------------------------
 
 
 EXITS = {
@@ -436,7 +483,7 @@ def test_who_has_opted_out_of_email_skips_the_email_and_gets_the_text_after_it(o
     assert state(organization, enrollment) == ("completed", 2, None)
 
 
-# What goes out ----------------------------------------------------------------------------------------------------------
+# What goes out --------------------------------------------------------------------------------------------------------
 
 
 def test_an_email_has_a_sender_a_postal_address_and_a_link_to_unsubscribe(organization):
@@ -446,10 +493,11 @@ def test_an_email_has_a_sender_a_postal_address_and_a_link_to_unsubscribe(organi
     enrolled(organization, {"channel": "email", "template_id": "mail"}, email="Ada@Example.com", first_name="<Ada>")
     (message,) = organization.tick()
     assert message.to == "Ada@Example.com"
-    assert message.sender and message.sender.endswith("<hello@harbor.example>")
-    assert message.unsubscribe_url and message.unsubscribe_url in message.text
-    assert "1 Pier, Boston" in message.text and "1 Pier, Boston" in (message.html or "")
-    assert "&lt;Ada&gt;" in (message.html or "") and message.unsubscribe_url in (message.html or "")
+    assert message.sender.endswith("<hello@harbor.example>")
+    for said in (message.text, message.html):
+        assert message.unsubscribe_url in said
+        assert "1 Pier, Boston" in said
+    assert "&lt;Ada&gt;" in message.html
     assert (message.hold_id, statuses(organization)) == (None, ["sent"])
 
 

@@ -34,6 +34,7 @@ NAMED: dict[str, Any] = {
         "enrollment_triggers": ["tenant_isolation_policy", "dispatch_policy"],
         "lead_sequence_enrollments": ["tenant_isolation_policy", "dispatch_policy"],
         "leads": ["tenant_isolation_policy", "finder_policy"],
+        "step_runs": ["tenant_isolation_policy", "dispatch_policy"],
         **{table: ["reference_policy", "owner_policy"] for table in rows.REFERENCE},
     },
     "definers": [
@@ -41,6 +42,7 @@ NAMED: dict[str, Any] = {
         # The ledger: what may be asked of it.
         *("lock_budget", "book_budget", "refund_budget", "book_calls", "cancel_calls", "cap_member", "uncap_member"),
         *("place_holds", "settle_hold", "release_hold", "release_holds_of", "expire_holds"),
+        *("settle_holds", "release_holds"),
     ],
     # What a person has entered and nothing else rests on, answers that have expired, and what has been judged.
     "deletable": ["enrollment_triggers", "idempotency_keys", "lead_source_costs", "segments"],
@@ -566,7 +568,7 @@ RULES = {
                 and (on_table, role) not in (
                     ('leads', 'leadline_finder'), ('dnc_list', 'leadline_dispatch'),
                     ('budget_holds', 'leadline_dispatch'), ('enrollment_triggers', 'leadline_dispatch'),
-                    ('lead_sequence_enrollments', 'leadline_dispatch')
+                    ('lead_sequence_enrollments', 'leadline_dispatch'), ('step_runs', 'leadline_dispatch')
                 )
         """,
         spoiled_by="grant select on leads to leadline_dispatch; grant select (name) on segments to leadline_finder",

@@ -1,6 +1,6 @@
 """Every minute: claims the steps that are due, over all tenants, and hands them to the worker."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -21,8 +21,9 @@ def handler(event: dict[str, Any], context: Any) -> None:
     claimed = 0
     with system_transaction() as tx:
         late = dispatch.lateness(tx, datetime.now(UTC))
-        triggered = dispatch.triggered(tx)
-    events.hand_over(settings.nurture_queue_url(), triggered)
+        others = [*dispatch.triggered(tx), *dispatch.lost(tx, datetime.now(UTC))]
+    # What is not taken here is found again in the next minute, and holds nothing up.
+    events.hand_over_some(settings.nurture_queue_url(), others)
     while context is None or context.get_remaining_time_in_millis() > LEFT:
         found = claim()
         if not found:

@@ -7,27 +7,33 @@ from uuid import UUID
 
 from aws_lambda_powertools import Logger
 
-from leadline import events
+from leadline import config, events
 from leadline.db import Caller, tenant_transaction
-from leadline.nurture import channels, engine, results
+from leadline.nurture import channels, engine, enrollments, results
 from leadline.nurture.channels import Outcome, Outgoing
-from leadline.nurture.dispatch import Due, DueSteps
+from leadline.nurture.dispatch import Due, DueSteps, DueTriggers, LostRuns
 
 logger = Logger(service="leadline")
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """A message that fails comes again by itself, and finds only what was not begun; the others of its batch are done."""
+    """A message that fails comes again by itself, and finds what was not begun; the others of its batch are done."""
     del context
     return events.each(event, Due, run)
 
 
 def run(message: Due) -> None:
-    """The steps of one organization, or whom it enrolls by itself."""
-    due = message.root
-    if isinstance(due, DueSteps):
-        for part in engine.parts(due):
-            do(due, part)
+    """The steps of one organization; or whom it enrolls by itself; or what it was sending when a worker died."""
+    match message.root:
+        case DueSteps() as due:
+            for part in engine.parts(due):
+                do(due, part)
+        case LostRuns() as lost:
+            with tenant_transaction(Caller(lost.tenant_id, lost.organization_id)) as tx:
+                results.close_lost(tx, lost.until, datetime.now(UTC))
+        case DueTriggers() as due:
+            with tenant_transaction(Caller(due.tenant_id, due.organization_id)) as tx:
+                enrollments.enroll_triggered(tx, config.read(tx), datetime.now(UTC))
 
 
 def do(due: DueSteps, part: Sequence[UUID]) -> None:

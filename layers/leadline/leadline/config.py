@@ -137,7 +137,7 @@ class Config(Input):
     sms_max_cost: MoneyText = "0.05"
     postal_address: Prose | None = None  # stands in every email (CAN-SPAM); without one none is sent
     phone_opt_out_stops_email: bool = True
-    # Who nurture writes as. Without an address no email goes out; without a number the call system chooses one of its own.
+    # Who nurture writes as. Without an address no email goes out; without a number the call system chooses one.
     email_from: EmailAddress | None = None
     sms_from: PhoneNumber | None = None
 

@@ -34,7 +34,15 @@ class DueTriggers(Input):
     organization_id: UUID
 
 
-class Due(RootModel[DueSteps | DueTriggers]):
+class LostRuns(Input):
+    """An organization with runs that were to be sent by `until`, and of which nobody has told."""
+
+    tenant_id: UUID
+    organization_id: UUID
+    until: Instant
+
+
+class Due(RootModel[DueSteps | LostRuns | DueTriggers]):
     """What the clock hands over to the worker."""
 
 
@@ -46,24 +54,22 @@ class Lateness:
 
 
 def claim(tx: Transaction, now: datetime, size: int) -> list[DueSteps]:
-    """Takes what has been due for longest, for as long as LEASE, in messages of one organization and at most `size` ids.
+    """Takes what has been due for longest, until LEASE ends, in messages of one organization and at most `size` ids.
 
     Two who claim at once get different ones. For the dispatcher, which sees ids and times of active enrollments only.
     """
     lease = now + LEASE
     rows = tx.execute(
         """
-        with due as (
-            select organization_id, id from lead_sequence_enrollments
+        update lead_sequence_enrollments set claimable_at = %(lease)s
+        where ctid = any (array(
+            select ctid from lead_sequence_enrollments
             where status = 'active' and claimable_at <= %(now)s
             order by claimable_at
             limit %(most)s
             for update skip locked
-        )
-        update lead_sequence_enrollments as enrollment set claimable_at = %(lease)s
-        from due
-        where enrollment.organization_id = due.organization_id and enrollment.id = due.id
-        returning enrollment.tenant_id, enrollment.organization_id, enrollment.id
+        ))
+        returning tenant_id, organization_id, id
         """,
         {"now": now, "lease": lease, "most": size * MESSAGES},
     ).fetchall()
@@ -94,6 +100,19 @@ def triggered(tx: Transaction) -> list[DueTriggers]:
     """Every organization in which something waits that may enroll leads."""
     rows = tx.execute("select distinct tenant_id, organization_id from enrollment_triggers order by 1, 2").fetchall()
     return [DueTriggers(**row) for row in rows]
+
+
+def lost(tx: Transaction, now: datetime) -> list[LostRuns]:
+    """Every organization with runs that nobody is sending any more."""
+    rows = tx.execute(
+        """
+        select distinct tenant_id, organization_id from step_runs
+        where status = 'sending' and sending_until <= %(now)s
+        order by 1, 2
+        """,
+        {"now": now},
+    ).fetchall()
+    return [LostRuns(**row, until=now) for row in rows]
 
 
 def lateness(tx: Transaction, now: datetime) -> Lateness:

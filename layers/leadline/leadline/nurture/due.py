@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -98,9 +99,11 @@ def read(tx: Transaction, enrollment_ids: Sequence[UUID], lease: datetime) -> Wo
     return Work(found, {one.template_id: one for one in said.fetchall()}, about, decided)
 
 
-LEAD = sql.SQL(", ").join(
-    sql.SQL("lead.{}").format(sql.Identifier(name.strip())) for name in templates.LEAD_VALUES.as_string().split(",")
-)
+@cache
+def _lead() -> sql.Composed:
+    """Of the lead what templates read, where there are other tables beside it."""
+    names = [name.strip() for name in templates.LEAD_VALUES.as_string().split(",")]
+    return sql.SQL(", ").join(sql.Identifier("lead", name) for name in names)
 
 
 def _lock(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
@@ -121,7 +124,7 @@ def _lock(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
         for update of enrollment
         """
     )
-    return tx.execute(statement.format(lead=LEAD), values)
+    return tx.execute(statement.format(lead=_lead()), values)
 
 
 def _templates(tx: Transaction, versions: set[tuple[UUID, int]]) -> Cursor[Template]:

@@ -1,7 +1,9 @@
 """The worker's side of nurture: what is due is decided and marked in one transaction, sent, and recorded in another."""
 
+import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import formataddr
 from uuid import UUID
@@ -39,6 +41,25 @@ class Prepared:
     counts: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A part of a message while it is worked on, and what is to be done of it; `began` is by the monotonic clock."""
+
+    message: DueSteps
+    work: Work
+    now: datetime
+    began: float
+    fates: list[tuple[Enrollment, Fate]] = field(default_factory=list[tuple[Enrollment, Fate]])
+    marked: list[NewRun] = field(default_factory=list[NewRun])
+    outgoing: list[Outgoing] = field(default_factory=list[Outgoing])
+
+    def senders(self) -> dict[str, str | None]:
+        """Who a message is from, by channel."""
+        decided, name = self.work.decided, " ".join(self.work.organization.name.split())
+        email = formataddr((name, decided.email_from)) if decided.email_from else None
+        return {"email": email, "sms": decided.sms_from, "call": None}
+
+
 def parts(message: DueSteps) -> list[Sequence[UUID]]:
     """The ids of a message, as many as one transaction takes."""
     ids = message.enrollment_ids
@@ -50,78 +71,73 @@ def prepare(tx: Transaction, message: DueSteps, enrollment_ids: Sequence[UUID], 
 
     Raises Busy where the database has no time; nothing has happened then, and the message may come again.
     """
-    work = due.read(tx, enrollment_ids, message.lease)
-    fates: list[tuple[Enrollment, Fate]] = []
-    open_: list[Enrollment] = []
-    for enrollment in work.enrollments:
-        fate = steps.before_the_gate(enrollment, work.decided, now)
-        if fate is None:
-            open_.append(enrollment)
-        else:
-            fates.append((enrollment, fate))
+    began = time.monotonic()
+    batch = Batch(message, due.read(tx, enrollment_ids, message.lease), now, began)
     ready: list[Ready] = []
-    for enrollment in _meeting_conditions(tx, open_, work, fates, now):
-        made = _made(enrollment, work, message)
+    for enrollment in _meeting_conditions(tx, batch, _to_be_done(batch)):
+        made = _made(enrollment, batch)
         if isinstance(made, Ready):
             ready.append(made)
         else:
-            fates.append((enrollment, made))
-    sending, marked = _through_the_gate(tx, ready, work, fates, message, now)
-    return _written(tx, fates, marked, sending, now)
+            batch.fates.append((enrollment, made))
+    _ask_the_gate(tx, batch, ready)
+    return _write(tx, batch)
 
 
-def _meeting_conditions(
-    tx: Transaction, open_: Sequence[Enrollment], work: Work, fates: list[tuple[Enrollment, Fate]], now: datetime
-) -> list[Enrollment]:
+def _to_be_done(batch: Batch) -> list[Enrollment]:
+    """Those about whom nothing is decided by what is known already."""
+    undecided: list[Enrollment] = []
+    for enrollment in batch.work.enrollments:
+        fate = steps.before_the_gate(enrollment, batch.work.decided, batch.now)
+        if fate is None:
+            undecided.append(enrollment)
+        else:
+            batch.fates.append((enrollment, fate))
+    return undecided
+
+
+def _meeting_conditions(tx: Transaction, batch: Batch, enrollments: list[Enrollment]) -> list[Enrollment]:
     """Those whose lead meets the conditions of the step; the others skip it."""
     by_step: dict[tuple[UUID, int, int], list[Enrollment]] = {}
-    for one in open_:
+    for one in enrollments:
         if one.current and one.current.conditions:
             by_step.setdefault((one.sequence_id, one.sequence_version, one.step), []).append(one)
+    decided = batch.work.decided
     unmet: set[UUID] = set()
     for those in by_step.values():
-        step = those[0].current
-        if step:
-            conditions = segments.parse(step.conditions, work.decided)
-            leads = [one.lead_id for one in those]
-            met = segments.matching(tx, conditions, work.decided, now, leads)
+        if step := those[0].current:
+            conditions = segments.parse(step.conditions, decided)
+            met = segments.matching(tx, conditions, decided, batch.now, [one.lead_id for one in those])
             unmet |= {one.id for one in those if one.lead_id not in met}
-    fates += [(one, Skip("conditions")) for one in open_ if one.id in unmet]
-    return [one for one in open_ if one.id not in unmet] if unmet else list(open_)
+    batch.fates.extend((one, Skip("conditions")) for one in enrollments if one.id in unmet)
+    return [one for one in enrollments if one.id not in unmet] if unmet else enrollments
 
 
-def _made(enrollment: Enrollment, work: Work, message: DueSteps) -> Ready | Fate:
+def _made(enrollment: Enrollment, batch: Batch) -> Ready | Fate:
     """The step as it would go out, or why it cannot."""
     step = enrollment.current
-    template = work.templates.get(step.template_id) if step else None
+    template = batch.work.templates.get(step.template_id) if step else None
     if template is None:
         return Pause("not_allowed")
     url = None
     if template.channel == "email":
-        address = (enrollment.lead["email"] or "").lower()
-        url = links.unsubscribe_url(message.tenant_id, message.organization_id, address)
-    values = templates.values_of(enrollment.lead, work.organization, url)
+        address = enrollment.lead["email"] or ""
+        url = links.unsubscribe_url(batch.message.tenant_id, batch.message.organization_id, address)
+    values = templates.values_of(enrollment.lead, batch.work.organization, url)
     try:
-        said = templates.compose(template, values)
+        return Ready(enrollment, template, templates.compose(template, values), url)
     except MessageTooLong:
         return End("failed", "message_too_long")
     except ValueMissing:
         return Pause("not_allowed")
     except PostalAddressRequired:
-        said = None
-    return Ready(enrollment, template, said, url)
+        return Ready(enrollment, template, None, url)
 
 
-def _through_the_gate(
-    tx: Transaction,
-    ready: Sequence[Ready],
-    work: Work,
-    fates: list[tuple[Enrollment, Fate]],
-    message: DueSteps,
-    now: datetime,
-) -> tuple[list[Outgoing], list[NewRun]]:
-    """What is allowed, as it goes out and as it is marked; what is not goes to the fates."""
-    costs = {name: gate.usual_cost(work.decided, name) for name in ("sms", "email", "call")}
+def _ask_the_gate(tx: Transaction, batch: Batch, ready: Sequence[Ready]) -> None:
+    """What is allowed is marked, and goes out; what is not is decided by the strongest reason."""
+    decided = batch.work.decided
+    costs = {name: gate.usual_cost(decided, name) for name in ("sms", "email", "call")}
     asks = [
         Ask(
             lead_id=one.enrollment.lead_id,
@@ -132,30 +148,15 @@ def _through_the_gate(
         )
         for one in ready
     ]
-    decisions = gate.decide(tx, asks, work.decided, now if settings.takes_request_clock() else None)
-    outgoing: list[Outgoing] = []
-    marked: list[NewRun] = []
-    senders = _senders(work)
+    decisions = gate.decide(tx, asks, decided, batch.now if settings.takes_request_clock() else None)
+    senders = batch.senders()
     for one, decision in zip(ready, decisions, strict=True):
-        fate = steps.after_the_gate(decision)
-        if fate:
-            fates.append((one.enrollment, fate))
+        if fate := steps.after_the_gate(decision):
+            batch.fates.append((one.enrollment, fate))
         elif one.message and decision.valid_until:
-            run = _marked(one, one.message, decision, now)
-            marked.append(run)
-            outgoing.append(_outgoing(one, one.message, run, decision, decision.valid_until, message, senders, now))
-    return outgoing, marked
-
-
-def _senders(work: Work) -> dict[str, str | None]:
-    """Who a message is from, by channel."""
-    decided = work.decided
-    name = " ".join(work.organization.name.split())
-    return {
-        "email": formataddr((name, decided.email_from)) if decided.email_from else None,
-        "sms": decided.sms_from,
-        "call": None,
-    }
+            run = _marked(one, one.message, decision, batch.now)
+            batch.marked.append(run)
+            batch.outgoing.append(_outgoing(batch, one, run, decision.valid_until, senders[run.channel]))
 
 
 def _marked(one: Ready, said: Message, decision: Decision, now: datetime) -> NewRun:
@@ -168,59 +169,48 @@ def _marked(one: Ready, said: Message, decision: Decision, now: datetime) -> New
     return run
 
 
-def _outgoing(
-    one: Ready,
-    said: Message,
-    run: NewRun,
-    decision: Decision,
-    valid_until: datetime,
-    message: DueSteps,
-    senders: dict[str, str | None],
-    now: datetime,
-) -> Outgoing:
+def _outgoing(batch: Batch, one: Ready, run: NewRun, valid_until: datetime, sender: str | None) -> Outgoing:
     script = one.template.script or {}
+    if run.decision_id is None or run.address is None or run.body is None:
+        raise LookupError("a run that is sent has its decision, its address and its text")
     return Outgoing(
         run_id=run.id,
         attempts=run.attempts,
         enrollment_id=run.enrollment_id,
-        tenant_id=message.tenant_id,
-        organization_id=message.organization_id,
+        tenant_id=batch.message.tenant_id,
+        organization_id=batch.message.organization_id,
         lead_id=run.lead_id,
         channel=one.template.channel,
-        to=run.address or "",
-        sender=senders[run.channel],
-        subject=said.subject,
-        text=said.body,
-        html=said.html,
+        to=run.address,
+        sender=sender,
+        subject=run.subject,
+        text=run.body,
+        html=one.message and one.message.html,
         unsubscribe_url=one.unsubscribe_url,
         voice=one.template.voice,
         script_id=script.get("id"),
         script_version=script.get("version"),
-        decision_id=decision.decision_id,
-        hold_id=decision.hold_id,
+        decision_id=run.decision_id,
+        hold_id=run.hold_id,
         valid_until=valid_until,
-        occurred_at=now,
+        good_until=batch.began + (valid_until - batch.now).total_seconds(),
+        occurred_at=batch.now,
         next_delay=one.enrollment.next_delay,
     )
 
 
-def _written(
-    tx: Transaction,
-    fates: Sequence[tuple[Enrollment, Fate]],
-    marked: Sequence[NewRun],
-    outgoing: list[Outgoing],
-    now: datetime,
-) -> Prepared:
-    written = list(marked)
-    moves = [Move(run.enrollment_id, "active", None, run.step, None, run.sending_until, None, None) for run in marked]
-    counts: dict[str, int] = {}
-    for enrollment, fate in fates:
+def _write(tx: Transaction, batch: Batch) -> Prepared:
+    written = list(batch.marked)
+    moves = [
+        Move(run.enrollment_id, "active", None, run.step, None, run.sending_until, None, None) for run in batch.marked
+    ]
+    counts: Counter[str] = Counter()
+    for enrollment, fate in batch.fates:
         run = runs.run_after(enrollment, fate)
         if run:
             written.append(run)
-        goes = runs.move(enrollment, fate, run, now)
+        goes = runs.move(enrollment, fate, run, batch.now)
         moves.append(goes)
-        told = goes.reason or goes.waiting_for or (run.status if run else goes.status)
-        counts[told] = counts.get(told, 0) + 1
-    runs.write(tx, written, moves, now)
-    return Prepared(outgoing, counts)
+        counts[goes.reason or goes.waiting_for or (run.status if run else goes.status)] += 1
+    runs.write(tx, written, moves, batch.now)
+    return Prepared(batch.outgoing, dict(counts))

@@ -82,15 +82,20 @@ def before_the_gate(enrollment: Enrollment, decided: Config, now: datetime) -> F
         return LeaveAlone(run.sending_until) if now < run.sending_until else Lost(exit_)
     if exit_:
         return exit_
+    if pause := _pause(enrollment, decided):
+        return pause
+    return Advance() if enrollment.current is None or (run and run.status in OVER) else None
+
+
+def _pause(enrollment: Enrollment, decided: Config) -> Pause | None:
     if not enrollment.sequence_active:
         return Pause("sequence_paused")
-    if run and run.status == "unknown":
+    status = enrollment.run and enrollment.run.status
+    if status == "unknown":
         return Pause("delivery_unknown")
-    if enrollment.current is None or (run and run.status in OVER):
-        return Advance()
-    if enrollment.current.channel == "email" and not decided.email_from:
-        return Pause("not_allowed")
-    return None
+    step = enrollment.current
+    unsent = step and step.channel == "email" and status not in OVER
+    return Pause("not_allowed") if unsent and not decided.email_from else None
 
 
 def _exit(enrollment: Enrollment, decided: Config) -> End | None:

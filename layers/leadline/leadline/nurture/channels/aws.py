@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import chain
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-from leadline.nurture.channels.shapes import GoneWrong, Outcome, Refused
+from leadline.nurture.channels.shapes import GoneWrong, Outcome, Outgoing, Refused
 
 AT_ONCE = 8  # calls of AWS
 CONNECTS_IN, ANSWERS_IN = 2, 10  # seconds
-LONGEST = 120.0  # seconds of sending; what is left then has not gone out, and goes out later
 
 # Errors before anything was sent.
 NOT_SENT = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError", "NoCredentialsError"})
@@ -19,8 +18,6 @@ NOT_SENT = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ProxyCo
 FOR_GOOD = frozenset({"MessageRejected", "BadRequestException", "InvalidMessageContents", "InvalidParameterValue"})
 # Answers of 500 and more that nevertheless say that nothing was done.
 NOT_TAKEN = frozenset({"ServiceUnavailable", "ServiceUnavailableException", "RequestThrottled", "ThrottlingException"})
-
-Part = TypeVar("Part")
 
 
 @cache
@@ -40,16 +37,19 @@ def client(service: str) -> Any:
 
 
 def send_all(
-    messages: Sequence[Part], size: int, send: Callable[[Sequence[Part]], list[Outcome]], longest: float = LONGEST
+    messages: Sequence[Outgoing], size: int, send: Callable[[Sequence[Outgoing]], list[Outcome]]
 ) -> list[Outcome]:
-    """Sends in parts of a size, several parts at once; what an error proves is the outcome of all its part."""
-    ends = time.monotonic() + longest
+    """Sends in parts of a size, several parts at once; what an error proves is the outcome of all its part.
+
+    What has not begun while its decision was good has not gone out; it asks the gate anew.
+    """
     parts = [messages[start : start + size] for start in range(0, len(messages), size)]
 
-    def outcomes(part: Sequence[Part]) -> list[Outcome]:
-        if time.monotonic() > ends:
-            return [Refused("too_late", again=True)] * len(part)
-        return _told(part, send)
+    def outcomes(part: Sequence[Outgoing]) -> list[Outcome]:
+        now = time.monotonic()
+        good = [message for message in part if message.good_until > now]
+        told = iter(_told(good, send) if good else ())
+        return [next(told) if message.good_until > now else Refused("too_late", again=True) for message in part]
 
     if len(parts) == 1:
         return outcomes(parts[0])
@@ -57,7 +57,7 @@ def send_all(
         return list(chain.from_iterable(pool.map(outcomes, parts)))
 
 
-def _told(part: Sequence[Part], send: Callable[[Sequence[Part]], list[Outcome]]) -> list[Outcome]:
+def _told(part: Sequence[Outgoing], send: Callable[[Sequence[Outgoing]], list[Outcome]]) -> list[Outcome]:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -84,12 +84,13 @@ class Requests:
 
     def send(self, messages: Sequence[Outgoing]) -> list[Outcome]:
         """Ten in a call of SQS; what it did not take of them is told message by message."""
-        bodies = [request(message).model_dump_json(by_alias=True) for message in messages]
-        return aws.send_all(list(zip(messages, bodies, strict=True)), AT_ONCE, _send)
+        return aws.send_all(messages, AT_ONCE, _send)
 
 
-def _send(part: Sequence[tuple[Outgoing, str]]) -> list[Outcome]:
-    entries = [{"Id": str(message.run_id), "MessageBody": body} for message, body in part]
+def _send(part: Sequence[Outgoing]) -> list[Outcome]:
+    entries = [
+        {"Id": str(message.run_id), "MessageBody": request(message).model_dump_json(by_alias=True)} for message in part
+    ]
     answer = aws.client("sqs").send_message_batch(QueueUrl=settings.request_queue_url(), Entries=entries)
     outcomes: dict[str, Outcome] = {one["Id"]: Sent(one["MessageId"]) for one in answer.get("Successful", [])}
     for one in answer.get("Failed", []):
@@ -100,7 +101,7 @@ def _send(part: Sequence[tuple[Outgoing, str]]) -> list[Outcome]:
 def request(message: Outgoing) -> SmsRequest | CallRequest:
     """What the call system is told of a message."""
     names = ("tenant_id", "organization_id", "occurred_at", "lead_id", "to", "decision_id", "hold_id", "valid_until")
-    of_both = {name: getattr(message, name) for name in names} | {"id": message.run_id}
+    of_both: dict[str, Any] = {name: getattr(message, name) for name in names} | {"id": message.run_id}
     if message.channel == "sms":
         return SmsRequest.model_construct(**of_both, sms=Sms.model_construct(text=message.text, sender=message.sender))
     script = Script.model_construct(id=message.script_id, version=message.script_version)

@@ -2,16 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from leadline.nurture.channels.email import Email
 from leadline.nurture.channels.requests import Requests
 from leadline.nurture.channels.shapes import Channel, Outcome, Outgoing
 
-LIVE: Mapping[str, Channel] = {"sms": Requests("sms", settles=True), "call": Requests("call", settles=False), "email": Email()}
+
+@cache
+def live() -> Mapping[str, Channel]:
+    """The channels by which people are reached."""
+    return {"sms": Requests("sms", settles=True), "call": Requests("call", settles=False), "email": Email()}
 
 
-def send(messages: Sequence[Outgoing], channels: Mapping[str, Channel] = LIVE) -> list[Outcome]:
+def send(messages: Sequence[Outgoing], channels: Mapping[str, Channel] | None = None) -> list[Outcome]:
     """What became of each, in order."""
+    channels = channels or live()
     places: defaultdict[str, list[int]] = defaultdict(list)
     for place, message in enumerate(messages):
         places[message.channel].append(place)

@@ -14,8 +14,8 @@ from leadline.consent import Voice
 class Outgoing:
     """A step as it goes out, and what must be known of it when it has.
 
-    `run_id` is the key by which whoever sends it knows a message that it has had before. `next_delay` is the following
-    step's; null after the last one.
+    `run_id` is the key by which whoever sends it knows a message that it has had before. `good_until` is `valid_until`
+    on this process's monotonic clock: later it is not sent. `next_delay` is the following step's; null after the last.
     """
 
     run_id: UUID
@@ -37,6 +37,7 @@ class Outgoing:
     decision_id: UUID
     hold_id: UUID | None
     valid_until: datetime
+    good_until: float
     occurred_at: datetime
     next_delay: timedelta | None
 
@@ -69,8 +70,11 @@ Outcome = Sent | Refused | GoneWrong
 class Channel(Protocol):
     """One way out. `settles` says that what was held for a message has been spent once it is sent."""
 
-    name: str
-    settles: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def settles(self) -> bool: ...
 
     def send(self, messages: Sequence[Outgoing]) -> list[Outcome]:
         """Sends all, and answers in order what became of each; it raises for none of them."""

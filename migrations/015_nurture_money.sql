@@ -1,4 +1,4 @@
--- Many holds ended in one statement: what a batch of messages has spent, and what it gives back.
+-- What nurture's worker needs beside its tables: many holds ended in one statement, and runs that nobody has finished found.
 
 set local role leadline_owner;
 
@@ -63,3 +63,13 @@ $$;
 comment on function release_holds(uuid []) is 'Gives back what is held by these; what has ended already is left alone.';
 
 grant execute on function settle_holds(uuid []), release_holds(uuid []) to leadline_app;
+
+
+-- A run that was being sent and of which nobody has told: the clock finds it also where its enrollment is never claimed again.
+
+create index step_runs_being_sent on step_runs (sending_until) where status = 'sending';
+create policy dispatch_policy on step_runs for select to leadline_dispatch using (status = 'sending');
+grant select (tenant_id, organization_id, status, sending_until) on step_runs to leadline_dispatch;
+
+-- By its place, once it is locked: told of few rows, the planner would look each row up by an index that finds all of an organization.
+grant select (ctid) on lead_sequence_enrollments to leadline_dispatch;
