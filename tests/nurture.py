@@ -3,7 +3,6 @@
 import itertools
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -137,8 +136,3 @@ def run_triggers(organization: Customer, now: datetime | None = None) -> int:
     """Does what the worker does with what has happened to leads."""
     with tenant_transaction(organization.caller(None)) as tx:
         return enroll_triggered(tx, config.read(tx), now or datetime.now(UTC))
-
-
-def run_of(enrollment_id: str | UUID, **fields: Any) -> dict[str, Any]:
-    """A step run of an enrollment as the worker writes it."""
-    return {"enrollment_id": str(enrollment_id), "step": 1, "round": 1, "status": "sent", **fields}

@@ -108,7 +108,7 @@ def _enroll(
         "lead_ids": list(events),
         "events": list(events.values()),
         "delay": delay(Step.model_construct(None, **sequence["steps"][0])),
-        "again_after": conditions["re_enroll_after_days"],
+        "again_after": conditions.get("re_enroll_after_days"),
         "now": now,
     }
     tx.execute(statement, values)
@@ -119,7 +119,9 @@ def _condition(
 ) -> tuple[sql.Composable, dict[str, Any]] | None:
     """The filter as SQL; none, and an event that tells of it, where it names what there is no longer."""
     try:
-        return segments.condition(segments.parse(sequence["trigger_conditions"]["filter"], decided), decided, now)
+        return segments.condition(
+            segments.parse(sequence["trigger_conditions"].get("filter", {}), decided), decided, now
+        )
     except Invalid as refused:
         occurrence = f"{sequence['id']} {now.date()}"
         data = {"errors": [{"pointer": error.pointer, "code": error.code} for error in refused.errors]}

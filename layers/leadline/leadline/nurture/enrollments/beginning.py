@@ -31,10 +31,8 @@ OPTED_OUT = sql.SQL(
         )
     )"""
 )
-LIVE = sql.SQL("('active', 'paused')")
-ANY = sql.SQL("('active', 'paused', 'completed', 'cancelled', 'failed')")
 
-# What both ways end in: `judged` are the leads (id, deleted_at) each with the code of why it is not to be enrolled.
+# What both ways end in: `judged` are the leads, each with the code of why it is not to be enrolled.
 ENROLL = sql.SQL(
     """
     chosen as (
@@ -56,7 +54,7 @@ ENROLL = sql.SQL(
     )
     """
 )
-JUDGE = sql.SQL(
+JUDGE_NAMED = sql.SQL(
     """
     case
         when leads.deleted_at is not null then 'lead_deleted'
@@ -64,7 +62,24 @@ JUDGE = sql.SQL(
         when {opted_out} then 'opted_out'
         when exists (
             select from lead_sequence_enrollments as other
-            where other.lead_id = leads.id and other.sequence_id = %(sequence_id)s and other.status in {statuses}
+            where other.lead_id = leads.id and other.sequence_id = %(sequence_id)s
+                and other.status in ('active', 'paused')
+        ) then 'already_enrolled'
+    end
+    """
+)
+# The same of very many leads, over lead_candidates: of whole sets, which are read once and hashed, and without a join,
+# so that it takes as long whatever the planner believes of how many rows there are.
+JUDGE_MANY = sql.SQL(
+    """
+    case
+        when status = 'recruited' then 'recruited'
+        when status = 'dnc' or calling_blocked or phone_number in (
+            select dnc_list.phone_number::text from dnc_list
+            where removed_at is null and (expires_at is null or expires_at > clock_timestamp())
+        ) then 'opted_out'
+        when id in (
+            select lead_id from lead_sequence_enrollments where sequence_id = %(sequence_id)s
         ) then 'already_enrolled'
     end
     """
@@ -116,7 +131,7 @@ def _start(sequence: Sequence, now: datetime) -> Start:
 
 def _enroll_named(tx: Transaction, start: Start, lead_ids: list[UUID]) -> Enrolled:
     values = start.values() | {"lead_ids": lead_ids, "most": len(lead_ids)}
-    _lock_numbers(tx, sql.SQL("id = any (%(lead_ids)s)"), values)
+    _lock_numbers(tx, sql.SQL("leads where id = any (%(lead_ids)s)"), values)
     statement = sql.SQL(
         """
         with judged as materialized (
@@ -126,7 +141,7 @@ def _enroll_named(tx: Transaction, start: Start, lead_ids: list[UUID]) -> Enroll
         select judged.id as lead_id, made.id as enrollment_id, judged.error
         from judged left join made on made.lead_id = judged.id
         """
-    ).format(error=JUDGE.format(opted_out=OPTED_OUT, statuses=LIVE), seen=leads.SEEN, enroll=ENROLL)
+    ).format(error=JUDGE_NAMED.format(opted_out=OPTED_OUT), seen=leads.SEEN, enroll=ENROLL)
     found = {row["lead_id"]: row for row in tx.execute(statement, values).fetchall()}
     items = [_item(lead_id, found.get(lead_id)) for lead_id in lead_ids]
     errors = Counter(item.error for item in items if item.error)
@@ -145,18 +160,18 @@ def _enroll_segment(tx: Transaction, start: Start, segment: Segment) -> Enrolled
     decided = config.read(tx)
     asked, params = segments.condition(segments.parse(segment.filter, decided), decided, start.now)
     values = {**start.values(), **params, "most": MOST_OF_A_SEGMENT}
-    of_segment = sql.SQL("id = any (array(select id from lead_candidates where {} and {}))").format(asked, leads.SEEN)
+    of_segment = sql.SQL("lead_candidates where {} and {}").format(asked, leads.SEEN)
     _lock_numbers(tx, of_segment, values)
     statement = sql.SQL(
         """
         with judged as materialized (
-            select id, {error} as error from leads where {of_segment}
+            select id, {error} as error from {of_segment}
         ),
         {enroll}
         select error, count(*) as count, (select count(*) from chosen) as chosen, (select count(*) from made) as made
         from judged group by error
         """
-    ).format(error=JUDGE.format(opted_out=OPTED_OUT, statuses=ANY), of_segment=of_segment, enroll=ENROLL)
+    ).format(error=JUDGE_MANY, of_segment=of_segment, enroll=ENROLL)
     rows = tx.execute(statement, values).fetchall()
     counts = Counter({row["error"]: row["count"] for row in rows})
     chosen, made = (rows[0]["chosen"], rows[0]["made"]) if rows else (0, 0)
@@ -165,8 +180,8 @@ def _enroll_segment(tx: Transaction, start: Start, segment: Segment) -> Enrolled
     return Enrolled(made, Skipped(**counts), [], more=free > chosen)
 
 
-def _lock_numbers(tx: Transaction, which: sql.Composable, values: dict[str, Any]) -> None:
+def _lock_numbers(tx: Transaction, of_leads: sql.Composable, values: dict[str, Any]) -> None:
     """The numbers of these leads, as whoever judges a number does."""
-    statement = sql.SQL("select distinct phone_number from leads where {} and phone_number is not null order by 1")
-    numbers = tx.execute(statement.format(which), values).fetchall()
+    statement = sql.SQL("select distinct phone_number from {} and phone_number is not null")
+    numbers = tx.execute(statement.format(of_leads), values).fetchall()
     dnc.lock_numbers(tx, [row["phone_number"] for row in numbers])
