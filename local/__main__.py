@@ -49,6 +49,8 @@ Leadline listens on http://127.0.0.1:{port} and logs to {logs}. Ctrl-C stops it.
 
   # a whole call to a lead of the sample data: the gate, the call system's messages, the timeline
   make call{stack} LEAD=98025be7-5325-58dc-ae3c-5298e889cf99 OUTCOME=interested
+
+  # what sequences have sent: http://127.0.0.1:{port}/outbox
 """
 
 

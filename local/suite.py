@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from local import queues, schedules, template
+from local import outbox, queues, schedules, template
 from local.gateway import Connection, Gateway
 from local.runtime import FunctionError, Lambda
 from local.template import ROOT
@@ -96,11 +96,20 @@ def running(
                         ticking.append((event_name, details, partial(_fire, invoke)))
                     case kind:
                         raise ValueError(f"{name}, {event_name}: the local suite knows no events of type {kind}")
+        if outbox.QUEUE in read.queues:
+            stack.callback(_with_outbox(gateway, sqs, stop).join)
         stack.callback(_started(schedules.run, ticking, stop).join)
         for function in functions.values():
             stack.callback(function.close)
         stack.callback(stop.set)
         yield stack.enter_context(_announced(data, stack.enter_context(_serving(front)), aws, functions))
+
+
+def _with_outbox(gateway: Gateway, sqs: Any, stop: Signal) -> Thread:
+    """Shows at /outbox what goes out, until `stop` is set."""
+    sent = outbox.Outbox()
+    gateway.add({"Method": "GET", "Path": "/outbox", "Auth": {"Authorizer": "NONE"}}, sent.answer)
+    return _started(sent.poll, sqs, stop)
 
 
 @contextmanager

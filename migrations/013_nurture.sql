@@ -332,7 +332,9 @@ create trigger count_ended_enrollments after update on lead_sequence_enrollments
 -- The dispatcher claims, and learns nothing else: not the lead, not the sequence.
 create policy dispatch_policy on lead_sequence_enrollments to leadline_dispatch
     using (status = 'active') with check (status = 'active');
-grant select (tenant_id, organization_id, id, status, claimable_at), update (claimable_at)
+-- By its place (ctid), once it is locked: told of few rows, the planner would look each row up by an index that finds all of an
+-- organization.
+grant select (ctid, tenant_id, organization_id, id, status, claimable_at), update (claimable_at)
     on lead_sequence_enrollments to leadline_dispatch;
 
 
@@ -399,7 +401,12 @@ comment on column step_runs.decision_id is 'The gate''s, of the last attempt; ho
 comment on column step_runs.error is 'Why it was skipped, retried or failed, as a stable code.';
 comment on column step_runs.due_at is 'When it was to run; what it waited for the hours is not late.';
 comment on column step_runs.opted_out_at is 'When the person opted out in answer to it.';
+create index step_runs_being_sent on step_runs (sending_until) where status = 'sending';
 select isolate_by_tenant('step_runs');
+
+-- A run that was being sent and of which nobody has told: the clock finds it also where its enrollment is never claimed again.
+create policy dispatch_policy on step_runs for select to leadline_dispatch using (status = 'sending');
+grant select (tenant_id, organization_id, status, sending_until) on step_runs to leadline_dispatch;
 
 create function keep_run_in_order() returns trigger
 language plpgsql set search_path = public, pg_temp

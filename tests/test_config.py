@@ -47,6 +47,8 @@ DEFAULTS = {
     "sms_max_cost": "0.05",
     "postal_address": None,
     "phone_opt_out_stops_email": True,
+    "email_from": None,
+    "sms_from": None,
 }
 
 

@@ -18,6 +18,7 @@ ROLE = {
     "dnc_lift_dispatch": "dispatch",
     "webhooks_api": "dispatch",
     "hold_expiry_dispatch": "dispatch",
+    "nurture_dispatch": "dispatch",
 }
 STATUS = {"create": 201, "revoke": 201, "delete": 204, "credit": 201, "debit": 201, "adjust": 201, "hold": 201}
 # What no sample can hold: a signature of this minute, and a link of this run's key.
@@ -35,6 +36,8 @@ def test_a_sample_event_is_answered(path, database, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", database.dsn(ROLE.get(function, "app")))
     monkeypatch.setattr("leadline.db._connection", None)
     monkeypatch.setattr("leadline.events.hand_over", lambda *_: None)
+    monkeypatch.setattr("leadline.events.hand_over_some", lambda *_: [])
+    monkeypatch.setenv("NURTURE_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/NurtureQueue")
     monkeypatch.setenv("LIFT_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/DncLiftQueue")
     monkeypatch.setenv("CALL_EVENTS_DLQ_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/CallEventsDeadLetters")
     monkeypatch.setenv("HOLD_EXPIRY_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/HoldExpiryQueue")

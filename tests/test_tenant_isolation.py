@@ -35,6 +35,7 @@ NAMED: dict[str, Any] = {
         "lead_sequence_enrollments": ["tenant_isolation_policy", "dispatch_policy"],
         "leads": ["tenant_isolation_policy", "finder_policy"],
         "provider_keys": ["tenant_isolation_policy", "dispatch_policy"],
+        "step_runs": ["tenant_isolation_policy", "dispatch_policy"],
         **{table: ["reference_policy", "owner_policy"] for table in rows.REFERENCE},
     },
     "definers": [
@@ -570,8 +571,8 @@ RULES = {
                 and (on_table, role) not in (
                     ('leads', 'leadline_finder'), ('dnc_list', 'leadline_dispatch'),
                     ('budget_holds', 'leadline_dispatch'), ('enrollment_triggers', 'leadline_dispatch'),
-                    ('lead_sequence_enrollments', 'leadline_dispatch'), ('provider_keys', 'leadline_dispatch'),
-                    ('unmatched_webhooks', 'leadline_dispatch')
+                    ('lead_sequence_enrollments', 'leadline_dispatch'), ('step_runs', 'leadline_dispatch'),
+                    ('provider_keys', 'leadline_dispatch'), ('unmatched_webhooks', 'leadline_dispatch')
                 )
         """,
         spoiled_by="grant select on leads to leadline_dispatch; grant select (name) on segments to leadline_finder",

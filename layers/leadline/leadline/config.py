@@ -50,6 +50,12 @@ class CustomField(Input):
     choices: list[Word] = Field(default_factory=list, max_length=100)
 
 
+# As SES takes it, and as nobody could put a second header in: no display name, no quotes, no space.
+EmailAddress = Annotated[
+    Word, StringConstraints(pattern=r"^[A-Za-z0-9._%+-]{1,64}@([A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}\z")
+]
+PhoneNumber = Annotated[Word, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}\z")]
+
 Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -144,6 +150,9 @@ class Config(Input):
         "You are unsubscribed and will get no more calls or texts from {{organization.name}}."
     )
     nurture_failure_limit: FailureLimit = Field(default_factory=FailureLimit)
+    # Who nurture writes as. Without an address no email goes out; without a number the call system chooses one.
+    email_from: EmailAddress | None = None
+    sms_from: PhoneNumber | None = None
 
 
 class NewValue(Input):

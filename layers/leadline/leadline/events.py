@@ -1,5 +1,6 @@
 """Queues: messages handed to SQS, and a batch from SQS worked through, one by one or together."""
 
+import time
 import traceback
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import closing
@@ -11,6 +12,7 @@ import psycopg
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities import batch
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from pydantic import BaseModel
 
 from leadline.errors import Busy, NotAMember
 from leadline.inputs import Input
@@ -21,7 +23,8 @@ LONGEST_DETAIL = 500  # of a dead letter
 
 logger = Logger(service="leadline")
 
-MessageT = TypeVar("MessageT", bound=Input)
+MessageT = TypeVar("MessageT", bound=BaseModel)
+InputT = TypeVar("InputT", bound=Input)
 AnyT = TypeVar("AnyT")
 
 
@@ -162,16 +165,38 @@ def _log_failure(message_id: str, error: Exception) -> None:
 
 def hand_over(queue_url: str, messages: Sequence[Input]) -> None:
     """Sends messages to a queue. Raises RuntimeError where SQS did not take one."""
+    if refused := hand_over_some(queue_url, messages):
+        raise RuntimeError(f"SQS refused {len(refused)} messages")
+
+
+def hand_over_some(queue_url: str, messages: Sequence[InputT]) -> list[InputT]:
+    """Sends messages to a queue, and answers those that SQS is not known to have taken."""
     if not messages:
-        return
+        return []
     # Imported here: a client costs 300 ms, and there is seldom anything to send.
     import boto3  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
+    refused: list[InputT] = []
     with closing(cast("Any", boto3).client("sqs")) as sqs:
         for start in range(0, len(messages), AT_ONCE):
-            entries = [
-                {"Id": str(place), "MessageBody": one.model_dump_json()}
-                for place, one in enumerate(messages[start : start + AT_ONCE])
-            ]
-            if failed := sqs.send_message_batch(QueueUrl=queue_url, Entries=entries).get("Failed"):
-                raise RuntimeError(f"SQS refused {len(failed)} messages")
+            part = messages[start : start + AT_ONCE]
+            entries = [{"Id": str(place), "MessageBody": one.model_dump_json()} for place, one in enumerate(part)]
+            try:
+                answer = sqs.send_message_batch(QueueUrl=queue_url, Entries=entries)
+            except (BotoCoreError, ClientError) as error:
+                logger.error("messages not handed over", extra={"exception": type(error).__name__})
+                refused += messages[start:]
+                break
+            refused += [part[int(one["Id"])] for one in answer.get("Failed", [])]
+    return refused
+
+
+def insist(work: Callable[[], AnyT], pauses: Sequence[float] = (0.1, 1, 5)) -> AnyT:
+    """The result of what must not fail for want of time: tried again after each pause. Raises Busy after the last."""
+    for pause in pauses:
+        try:
+            return work()
+        except Busy:
+            time.sleep(pause)
+    return work()

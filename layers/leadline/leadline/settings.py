@@ -36,6 +36,16 @@ def hold_expiry_queue_url() -> str:
     return os.environ["HOLD_EXPIRY_QUEUE_URL"]
 
 
+def nurture_queue_url() -> str:
+    """The queue of steps that are due."""
+    return os.environ["NURTURE_QUEUE_URL"]
+
+
+def claim_size() -> int:
+    """How many enrollments one message to the worker names."""
+    return int(os.environ.get("NURTURE_CLAIM_SIZE", "500"))
+
+
 def request_queue_url() -> str:
     """The queue in which the call system is asked for texts and calls."""
     return os.environ["REQUEST_QUEUE_URL"]
@@ -58,6 +68,11 @@ def ses_topics() -> list[str]:
 
 def _listed(name: str) -> list[str]:
     return [one.strip() for one in os.environ.get(name, "").split(",") if one.strip()]
+
+
+def ses_configuration_set() -> str | None:
+    """The configuration set by which SES tells what becomes of an email; without one it tells nothing."""
+    return os.environ.get("SES_CONFIGURATION_SET") or None
 
 
 @dataclass(frozen=True)
