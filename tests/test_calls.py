@@ -486,9 +486,56 @@ def test_a_reply_that_is_nothing_but_a_stop_word_is_an_opt_out(organization, row
     assert listed(rows) == [NUMBER]
 
 
+@pytest.mark.parametrize(
+    ("words", "judged"), [("take me off ur list", "certain"), ("Stop by my office tomorrow", "uncertain")]
+)
+def test_a_reply_that_may_be_an_opt_out_suppresses_at_once_and_waits_for_a_review(organization, rows, words, judged):
+    deliver(text(organization, "received", text=words, **{"from": NUMBER}))
+    (event,) = rows("select words, verdict from opt_out_events where organization_id = %(org)s")
+    assert (listed(rows), event) == ([NUMBER], {"words": words, "verdict": judged})
+    waiting = caller(organization, "manager").ask(reviews, "GET /dnc/reviews").body["items"]
+    assert [one["detected_phrase"] for one in waiting] == ([words] if judged == "uncertain" else [])
+
+
 def test_a_reply_in_which_a_stop_word_means_something_else_is_none(organization, rows):
-    deliver(text(organization, "received", text="Stop by my office tomorrow", **{"from": NUMBER}))
+    deliver(text(organization, "received", text="Meet me at the bus stop", **{"from": NUMBER}))
     assert listed(rows) == []
+
+
+def test_a_footer_in_a_thread_that_is_quoted_back_is_no_opt_out(organization, rows):
+    words = "Yes, call me\n\nOn Mon, Nov 23, 2026, Sam <sam@harbor.example> wrote:\n> Unsubscribe"
+    deliver(text(organization, "received", channel="email", text=words, **{"from": "jo@example.com"}))
+    assert rows("select from opt_out_events where organization_id = %(org)s") == []
+
+
+AWAY = "I am out of the office until Monday."
+
+
+@pytest.mark.parametrize("told", [{"text": AWAY}, {"text": "Back soon", "automatic": True}])
+def test_an_automatic_reply_is_no_reply(organization, lead, enroll, rows, told):
+    enrollment = enroll(lead)
+    deliver(text(organization, "received", lead_id=lead["id"], **told))
+    after = now(caller(organization), lead)
+    assert (enrollment()[0], after["interaction_count"], after["last_contact_date"]) == ("active", 0, None)
+    assert rows("select text, counted from messages where organization_id = %(org)s") == [
+        {"text": told["text"], "counted": False}
+    ]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_a_person_wrote_counts_whatever_program_answers_under_the_same_id(organization, agent, lead, order):
+    told = [{"text": AWAY}, {"text": AWAY, "automatic": False}]
+    for minutes, one in list(enumerate(told))[::order]:
+        deliver(text(organization, "received", minutes, lead_id=lead["id"], **one))
+    assert now(agent, lead)["interaction_count"] == 1
+
+
+def test_an_opt_out_in_an_automatic_reply_is_honoured_where_it_is_certain(organization, rows):
+    for id_, words in (("a", "Automatic reply: I may cancel"), ("b", "Automatic reply: remove me from your list")):
+        deliver(text(organization, "received", id=id_, text=words, **{"from": NUMBER}))
+    assert rows("select words, verdict from opt_out_events where organization_id = %(org)s") == [
+        {"words": "Automatic reply: remove me from your list", "verdict": "certain"}
+    ]
 
 
 def test_a_text_that_a_person_wrote_is_theirs_whatever_direction_it_tells(organization, rows):

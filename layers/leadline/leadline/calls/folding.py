@@ -12,13 +12,16 @@ from typing import Any
 from uuid import UUID
 
 from leadline.calls.messages import cost
-from leadline.dnc.words import revokes
+from leadline.dnc.replies import is_automatic
+from leadline.dnc.words import verdict
 from leadline.nurture.receipts import COMPLAINTS
 
 # Outcomes of a failed call that nobody's telephone heard of.
 NEVER_RANG = frozenset({"invalid_number", "network_error", "never_rang", "rejected_by_carrier"})
 OPT_OUTS = frozenset({"opted_out", "opt_out", "do_not_call"})  # outcomes
 REFUSALS = frozenset({"not_interested", "refused"}) | OPT_OUTS
+
+IN_DOUBT = 0.5  # the confidence of an opt-out that words may mean: low enough to be reviewed
 
 Normalise = Callable[[str], str | None]
 
@@ -220,6 +223,7 @@ def fold_text(kept: Sequence[Kept], normalise: Normalise) -> TextState:
     """An SMS or an email from all of its messages."""
     messages = in_order(kept)
     received = [message for message in messages if message.type == "message.received"]
+    written = [message for message in received if not _is_automatic(message)]
     told: dict[str, Any] = {"direction": "inbound" if received else "outbound"}
     parties: dict[str, Any] = {}
     status: str | None = None
@@ -248,7 +252,7 @@ def fold_text(kept: Sequence[Kept], normalise: Normalise) -> TextState:
         provider=told.get("provider"),
         occurred_at=messages[0].occurred_at,
         lead_named=_uuid(told.get("lead_id")),
-        reached_at=received[-1].occurred_at if received else None,
+        reached_at=written[-1].occurred_at if written else None,
         opt_outs=[
             *(one for message in received if (one := heard_opt_out(message, "inbound", normalise))),
             *(one for message in messages if (one := _complaint(message))),
@@ -307,20 +311,36 @@ def _outcome(message: Kept) -> str:
 
 
 def heard_opt_out(message: Kept, direction: str | None, normalise: Normalise) -> OptOut | None:
-    """The opt-out in a message: told as such, by the outcome of a call, or a text that is nothing but a stop word."""
-    told = message.payload.get("opt_out")
+    """The opt-out in a message: told as such, by the outcome of a call, or by what a text says."""
+    told: dict[str, Any] | None = message.payload.get("opt_out")
     if message.call_id is not None:
-        of, implied = message.payload["call"], _outcome(message) in OPT_OUTS
+        of = message.payload["call"]
+        if told is None and _outcome(message) in OPT_OUTS:
+            told = {}
     else:
         of = told_of_text(message.payload)
-        words = of.get("text", "")
-        implied = revokes(words)
-        told = {"phrase": words} if told is None and implied else told
-    if told is None and not implied:
+        if told is None:
+            told = _read_opt_out(of)
+    if told is None:
         return None
-    told = told or {}
     number = _number(person(of | {"direction": direction}), normalise)
     return OptOut(message.message_id, message.occurred_at, told.get("phrase"), told.get("confidence"), number)
+
+
+def _read_opt_out(text: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The opt-out that can be read in a text, in its own words: certain, or one that a person has to judge."""
+    words: str = text.get("text", "")
+    found = verdict(words, automatic=text.get("automatic")).kind
+    if found == "nothing":
+        return None
+    return {"phrase": words} if found == "revoke" else {"phrase": words, "confidence": IN_DOUBT}
+
+
+def _is_automatic(message: Kept) -> bool:
+    """Whether a program wrote a text: as it is told, else as it reads. So it is no reply, whatever else it says."""
+    text = message.payload["message"]
+    told: bool | None = text.get("automatic")
+    return is_automatic(text.get("text", "")) if told is None else told
 
 
 def _number(address: str | None, normalise: Normalise) -> str | None:

@@ -149,8 +149,13 @@ class _Text(_Sent):
 
 
 class ReceivedText(_Text):
-    """An SMS or an email that a person wrote; who it was may stand here or in `call`."""
+    """An SMS or an email that a person wrote; who it was may stand here or in `call`.
 
+    `automatic` says whether a program answered in the person's place (out of office): that is no reply. Where it is not
+    said, the text tells.
+    """
+
+    automatic: bool | None = None
     status: Word | None = None
 
 

@@ -12,7 +12,7 @@ from leadline.calls.inbox import as_kept
 from leadline.calls.messages import AHEAD, Message, MessageStatus, adapter
 
 OF_A_CALL = ("id", "lead_id", "to", "from", "direction")
-OF_A_TEXT = ("id", "lead_id", "from", "channel", "text")
+OF_A_TEXT = ("id", "lead_id", "from", "channel", "text", "automatic")
 MOST_ROUNDS = 20  # of faults; each takes a field away
 
 
