@@ -22,7 +22,6 @@ from leadline import db, events, settings
 from leadline.nurture import dispatch, engine, results
 from leadline.nurture.channels import Sent, aws
 from leadline.nurture.dispatch import DueSteps
-from leadline.nurture.runs import SENDING_FOR
 from tests.ledger import Ledger, on_a_connection
 from tests.nurturing import NOON, Organization
 
@@ -326,7 +325,7 @@ def test_twenty_thousand_due_steps_run_once_each_with_workers_killed_in_the_midd
     storm = Storm(organizations, database, connect)
     storm.run(NOON, kills=True)
     # What was claimed or marked and let go is looked at again when its lease ends.
-    for pause in (dispatch.LEASE, dispatch.LEASE + SENDING_FOR):
+    for pause in (dispatch.LEASE, 2 * dispatch.LEASE):
         storm.run(NOON + pause + timedelta(minutes=1), kills=False)
     found = storm.found()
     assert sum(found.values()) == DUE

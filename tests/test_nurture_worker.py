@@ -13,7 +13,6 @@ from leadline.db import tenant_transaction
 from leadline.nurture import dispatch, engine, results
 from leadline.nurture.channels import GoneWrong, Refused, Sent
 from leadline.nurture.results import BACKOFF
-from leadline.nurture.runs import SENDING_FOR
 from tests.ledger import Ledger
 from tests.nurturing import EVENING, NOON, Organization, minutes
 
@@ -159,9 +158,9 @@ def test_a_crash_around_the_send_is_found_reported_and_never_sent_again(organiza
     (lost,) = organization.prepare(message)
     if point == "after the send":
         organization.recorder.send([lost])
-    assert organization.tick(NOON + SENDING_FOR - minutes(1)) == []
+    assert organization.tick(NOON + dispatch.LEASE - minutes(1)) == []
     assert statuses(organization) == ["sending"]
-    assert organization.tick(NOON + SENDING_FOR) == []
+    assert organization.tick(NOON + dispatch.LEASE) == []
     assert state(organization, enrollment) == ("paused", 1, "delivery_unknown")
     assert statuses(organization) == ["unknown"]
     (event,) = organization.sql("select * from domain_events where type = 'delivery_unknown'")
@@ -178,7 +177,7 @@ def test_while_a_worker_is_sending_another_leaves_the_step_alone(organization):
     outgoing = organization.prepare(message)
     organization.sql("update lead_sequence_enrollments set claimable_at = %s", NOON)  # as a resume does
     assert organization.tick(NOON + minutes(1)) == []
-    assert organization.enrollment(enrollment)["claimable_at"] == NOON + SENDING_FOR
+    assert organization.enrollment(enrollment)["claimable_at"] == NOON + dispatch.LEASE
     organization.record(outgoing, [Sent("1")])
     assert state(organization, enrollment) == ("active", 2, None)
 
@@ -187,7 +186,7 @@ def test_a_send_that_is_recorded_after_it_was_given_up_says_that_it_went_out(org
     enrollment = enrolled(organization, {}, {"delay_hours": 1})
     (message,) = organization.claim()
     outgoing = organization.prepare(message)
-    organization.tick(NOON + SENDING_FOR)
+    organization.tick(NOON + dispatch.LEASE)
     organization.record(outgoing, [Sent("1")], NOON + minutes(20))
     assert statuses(organization) == ["sent"]
     assert state(organization, enrollment) == ("paused", 2, "delivery_unknown")
@@ -216,7 +215,7 @@ def test_a_send_whose_worker_died_is_found_also_where_its_enrollment_is_never_cl
     (message,) = organization.claim()
     organization.prepare(message)
     organization.sql("update lead_sequence_enrollments set status = %s, updated_at = %s", then, NOON)
-    late = NOON + SENDING_FOR
+    late = NOON + dispatch.LEASE
 
     def lost(now):
         conn = connect("dispatch")
@@ -239,7 +238,7 @@ def test_the_send_of_an_active_enrollment_is_left_to_whoever_claims_it(organizat
     (message,) = organization.claim()
     organization.prepare(message)
     with tenant_transaction(organization.caller) as tx:
-        assert results.close_lost(tx, NOON + SENDING_FOR, NOON + SENDING_FOR) == 0
+        assert results.close_lost(tx, NOON + dispatch.LEASE, NOON + dispatch.LEASE) == 0
     assert statuses(organization) == ["sending"]
 
 
@@ -563,3 +562,13 @@ def test_a_batch_takes_the_same_few_statements_and_trips_however_many_steps_it_h
             trips.append(counted())
         assert len(outgoing) == count
     assert trips[0] == trips[1] <= 9  # three of them open the connection
+
+
+def test_a_message_that_comes_when_its_lease_has_nearly_ended_is_left_for_the_next_claim(organization):
+    enrollment = enrolled(organization, {}, {})
+    (message,) = organization.claim()
+    late = message.lease - engine.TO_WORK + timedelta(seconds=1)
+    assert organization.prepare(message, late) == []
+    assert statuses(organization) == []
+    assert len(organization.tick(message.lease)) == 1
+    assert state(organization, enrollment) == ("active", 2, None)

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import formataddr
 from uuid import UUID
 
@@ -16,10 +16,12 @@ from leadline.nurture.channels import Outgoing
 from leadline.nurture.dispatch import DueSteps
 from leadline.nurture.due import Enrollment, Work
 from leadline.nurture.rendering import ValueMissing
-from leadline.nurture.runs import SENDING_FOR, Move, NewRun
+from leadline.nurture.runs import Move, NewRun
 from leadline.nurture.steps import End, Fate, Pause, Skip
 from leadline.nurture.templates import Message, MessageTooLong, PostalAddressRequired, Template
 
+# Longer than a worker lives (its time limit in template.yaml): whoever has begun has ended when the lease does.
+TO_WORK = timedelta(minutes=6)
 AT_ONCE = 500  # enrollments in a transaction: up to so many numbers are locked one by one, and not all of them
 
 
@@ -71,6 +73,8 @@ def prepare(tx: Transaction, message: DueSteps, enrollment_ids: Sequence[UUID], 
 
     Raises Busy where the database has no time; nothing has happened then, and the message may come again.
     """
+    if now > message.lease - TO_WORK:
+        return Prepared([], {})  # too late to begin: it is claimed anew when the lease ends
     began = time.monotonic()
     batch = Batch(message, due.read(tx, enrollment_ids, message.lease), now, began)
     ready: list[Ready] = []
@@ -154,15 +158,15 @@ def _ask_the_gate(tx: Transaction, batch: Batch, ready: Sequence[Ready]) -> None
         if fate := steps.after_the_gate(decision):
             batch.fates.append((one.enrollment, fate))
         elif one.message and decision.valid_until:
-            run = _marked(one, one.message, decision, batch.now)
+            run = _marked(one, one.message, decision, batch.message.lease)
             batch.marked.append(run)
             batch.outgoing.append(_outgoing(batch, one, run, decision.valid_until, senders[run.channel]))
 
 
-def _marked(one: Ready, said: Message, decision: Decision, now: datetime) -> NewRun:
+def _marked(one: Ready, said: Message, decision: Decision, lease: datetime) -> NewRun:
     run = runs.run_of(one.enrollment, "sending")
     run.template_version = one.template.version
-    run.sending_until = now + SENDING_FOR
+    run.sending_until = lease
     run.address = one.enrollment.lead["email" if one.template.channel == "email" else "phone_number"]
     run.subject, run.body = said.subject, said.body
     run.decision_id, run.hold_id = decision.decision_id, decision.hold_id
@@ -201,9 +205,8 @@ def _outgoing(batch: Batch, one: Ready, run: NewRun, valid_until: datetime, send
 
 def _write(tx: Transaction, batch: Batch) -> Prepared:
     written = list(batch.marked)
-    moves = [
-        Move(run.enrollment_id, "active", None, run.step, None, run.sending_until, None, None) for run in batch.marked
-    ]
+    # What is sent stays claimed until the lease ends; by then it has been recorded, or is unknown.
+    moves: list[Move] = []
     counts: Counter[str] = Counter()
     for enrollment, fate in batch.fates:
         run = runs.run_after(enrollment, fate)

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -15,9 +15,6 @@ from leadline.db import Transaction
 from leadline.domain_events import NewEvent
 from leadline.nurture.due import Enrollment
 from leadline.nurture.steps import Advance, End, Fate, LeaveAlone, Lost, Pause, Skip, Wait
-
-# Longer than a worker lives (its time limit in template.yaml): whoever was sending then sends no more.
-SENDING_FOR = timedelta(minutes=15)
 
 
 @dataclass(slots=True)
