@@ -47,6 +47,8 @@ DEFAULTS = {
     "sms_max_cost": "0.05",
     "postal_address": None,
     "phone_opt_out_stops_email": True,
+    "opt_out_confirmation": "You are unsubscribed and will get no more calls or texts from {{organization.name}}.",
+    "nurture_failure_limit": {"rate": 0.3, "minimum": 50, "days": 7},
 }
 
 
