@@ -49,6 +49,8 @@ DEFAULTS = {
     "phone_opt_out_stops_email": True,
     "email_from": None,
     "sms_from": None,
+    "opt_out_confirmation": "You are unsubscribed and will get no more calls or texts from {{organization.name}}.",
+    "nurture_failure_limit": {"rate": 0.3, "minimum": 50, "days": 7},
 }
 
 

@@ -1,8 +1,10 @@
 """Letting customers in."""
 
 import pytest
+from pydantic import ValidationError
 
-from leadline import tenancy
+from functions.provision.app import handler as provision
+from leadline import db, tenancy
 from leadline.tenancy import CustomerExists, NewCustomer
 
 
@@ -55,3 +57,28 @@ def test_a_tenant_may_have_several_organizations(provide):
     second = provide("Dune", "Dune Homes", "ada")
     assert first.tenant_id == second.tenant_id
     assert first.organization_id != second.organization_id
+
+
+def test_own_numbers_are_given_replaced_and_left_alone(connect, database):
+    names = {"tenant": "Own numbers", "organization": "One", "admin_subject": "ada"}
+
+    def given(**other) -> list[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DATABASE_URL", database.dsn("owner"))
+            patch.setattr("leadline.db._connection", None)
+            made = provision({**names, **other}, None)
+            db._connection.close()
+        rows = connect("superuser").execute(
+            "select key from provider_keys where organization_id = %s order by key", [made["organization_id"]]
+        )
+        return [row["key"] for row in rows]
+
+    one, two = "+14155550171", "+14155550172"
+    assert given() == []
+    assert given(own_numbers=[one, one]) == [one]
+    assert given(own_numbers=[one, two]) == [one, two]
+    assert given() == [one, two]
+    assert given(own_numbers=[two]) == [two]
+    assert given(own_numbers=[]) == []
+    with pytest.raises(ValidationError):
+        given(own_numbers=["4155550171"])

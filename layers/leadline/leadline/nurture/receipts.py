@@ -60,6 +60,7 @@ class Receipt:
     word: str
     at: datetime
     decision_id: UUID | None = None
+    delivered_at: datetime | None = None
     opted_out_at: datetime | None = None
 
 
@@ -87,8 +88,9 @@ def receipt(
         return None
     furthest = max(FORWARD.index(status) for status, _, _ in known)
     status, word, at = min((one for one in known if FORWARD.index(one[0]) == furthest), key=lambda one: one[2])
+    delivered_at = min((at for moved, _, at in known if moved == "delivered"), default=None)
     opted_out_at = min((at for _, word, at in known if word in COMPLAINTS), default=opted_out_at)
-    return Receipt(message_id, status, word, at, decision_id, opted_out_at)
+    return Receipt(message_id, status, word, at, decision_id, delivered_at, opted_out_at)
 
 
 def lock(tx: Transaction, receipts: Sequence[Receipt], lead_ids: Collection[UUID]) -> Cursor[DictRow] | None:
@@ -187,7 +189,7 @@ APPLY = """
     with told as (
         select * from jsonb_to_recordset(%(told)s::jsonb) as told (
             message_id text, run_id uuid, decision_id uuid, status text, word text, at timestamptz,
-            opted_out_at timestamptz
+            delivered_at timestamptz, opted_out_at timestamptz
         )
     ),
     of_run as (
@@ -200,7 +202,7 @@ APPLY = """
     furthest as (
         select distinct on (id)
             id, status, word, at, min(opted_out_at) over (partition by id) as opted_out_at,
-            min(at) filter (where status = 'delivered') over (partition by id) as delivered_at
+            min(delivered_at) over (partition by id) as delivered_at
         from of_run
         order by id, array_position(array['bounced', 'delivered', 'failed', 'sent'], status), at
     ),
