@@ -130,7 +130,8 @@ def _table(conn: Transaction, name: str, oid: int) -> Table:
     choices: dict[str, list[str]] = {}
     for check in checks:
         for column in check["columns"]:
-            choices.setdefault(column, []).extend(re.findall(r"'([^']*)'::text", check["text"]))
+            for text, is_array in re.findall(r"'([^']*)'::text(\[\])?", check["text"]):
+                choices.setdefault(column, []).extend(text.strip("{}").split(",") if is_array else [text])
     return Table(
         name,
         types={column["name"]: column["type"] for column in columns},

@@ -18,7 +18,7 @@ FUNCTIONS = ROOT / "functions"
 
 # The modules of the layer; each may import what stands in the rows above its own, and nothing imports api.
 ROWS = [
-    {"settings", "errors", "inputs", "migration_files", "money", "periods"},
+    {"settings", "errors", "inputs", "metrics", "migration_files", "money", "periods"},
     {"migrations", "db", "events", "links", "pages", "phone", "sheets"},
     {"config", "idempotency", "provider_keys", "tenancy", "upkeep"},
     {"domain_events", "webhooks"},

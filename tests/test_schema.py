@@ -364,7 +364,9 @@ def test_a_column_of_choices_takes_those_of_the_product_and_no_other(conn, colum
         """,
         [table, name],
     ).fetchall()
-    assert re.findall(r"'(\w+)'::text", check[0]) == CHOICES[column].split(", ")
+    listed = re.search(r"'\{(.*)\}'::text\[\]", check[0])
+    found = listed[1].split(",") if listed else re.findall(r"'(\w+)'::text", check[0])
+    assert found == CHOICES[column].split(", ")
 
 
 def test_money_is_exact_and_instants_know_their_zone(conn) -> None:
@@ -518,6 +520,58 @@ def crowd(database: postgres.Server, customer):
 def test_the_index_is_reached_under_row_level_security(crowd, index, column, query) -> None:
     plan = "\n".join(line for (line,) in crowd.execute(sql.SQL("explain ") + sql.SQL(query)))
     assert re.search(rf"{index}[^\n]*\n *Index Cond: [^\n]*{column}", plan), plan
+
+
+def test_what_inserts_call_for_defaults_keeps_its_plan(conn) -> None:
+    called = conn.execute(
+        """
+        select distinct p.proname, l.lanname from pg_depend as d
+        join ours_routine as p on d.refclassid = 'pg_proc'::regclass and p.oid = d.refobjid
+        join pg_language as l on l.oid = p.prolang
+        where d.classid = 'pg_attrdef'::regclass
+        """
+    ).fetchall()
+    assert {name for name, _ in called} >= {"uuid_v7", "current_tenant_id", "current_org_id", "current_user_id"}
+    # One in SQL that sets its search_path is planned by every statement that calls it.
+    assert {language for _, language in called} == {"plpgsql"}
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "values"),
+    [
+        ("leads", "phone_number", "'+1415' || 2000000 + n"),
+        ("budget_holds", "amount, expires_at", "1, now()"),
+    ],
+    ids=["leads", "budget_holds"],
+)
+def test_a_foreign_key_is_checked_by_its_own_index_even_where_organizations_seem_to_have_one_row_each(
+    database, customer, table, columns, values
+) -> None:
+    acme = customer()
+    names = {"table": sql.Identifier(table), "columns": sql.SQL(columns), "values": sql.SQL(values)}
+    with psycopg.connect(database.dsn("superuser")) as superuser:
+        superuser.execute("select enter_context(%s, %s)", [acme.tenant_id, acme.organization_id])
+        superuser.execute(
+            sql.SQL("insert into {table} ({columns}) select {values} from generate_series(1, 1000) as n").format(
+                **names
+            )
+        )
+        superuser.execute(
+            sql.SQL(
+                """
+                alter table {table} alter organization_id set (n_distinct = -1);
+                analyze {table};
+                set local plan_cache_mode = force_generic_plan;
+                prepare check_of_a_key as
+                select 1 from only {table} as x where organization_id = $1 and id = $2 for key share of x
+                """
+            ).format(**names)
+        )
+        plan = str(superuser.execute("explain execute check_of_a_key(uuid_v7(), uuid_v7())").fetchall())
+        superuser.rollback()
+    assert re.search(
+        rf"using {table}_pkey on {table}.*Index Cond: \(\(organization_id = \$1\) AND \(id = \$2\)\)", plan
+    ), plan
 
 
 # The document ---------------------------------------------------------------------------------------------------------

@@ -215,6 +215,15 @@ def test_every_queue_has_a_dead_letter_queue_and_every_dead_letter_queue_an_alar
             assert target.endswith("DeadLetters"), name
 
 
+def test_a_queue_that_falls_behind_raises_an_alarm() -> None:
+    late = {
+        alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]
+        for alarm in of_type("AWS::CloudWatch::Alarm").values()
+        if alarm.get("MetricName") == "ApproximateAgeOfOldestMessage"
+    }
+    assert late == {name for name, queue in of_type("AWS::SQS::Queue").items() if "RedrivePolicy" in queue}
+
+
 def test_every_alarm_reaches_a_person_and_says_what_to_do() -> None:
     runbook = (TEMPLATE.parent / "docs/deployment.md").read_text("utf-8")
     for name, alarm in of_type("AWS::CloudWatch::Alarm").items():

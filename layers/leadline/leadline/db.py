@@ -16,7 +16,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_loads
 from pydantic_core import from_json
 
-from leadline import settings
+from leadline import metrics, settings
 from leadline.errors import Busy, LeadlineError, NotAMember
 
 Transaction = psycopg.Connection[DictRow]
@@ -58,7 +58,8 @@ def tenant_transaction(caller: Caller, *, pipelined: bool = True) -> Generator[T
     by the time the block is left. `pipelined=False` is for COPY, which a pipeline refuses.
     Raises NotAMember, or Busy when a time limit of the role is reached.
     """
-    with _transaction(pipelined=pipelined) as tx:
+    counted = metrics.told_together(tenant_id=caller.tenant_id, organization_id=caller.organization_id)
+    with counted, _transaction(pipelined=pipelined) as tx:
         tx.execute(
             """
             select enter_context(
@@ -77,7 +78,7 @@ def system_transaction() -> Generator[Transaction]:
 
     For the application role every tenant table raises in it.
     """
-    with _transaction(pipelined=True) as tx:
+    with metrics.told_together(), _transaction(pipelined=True) as tx:
         yield tx
 
 

@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities import batch
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from pydantic import BaseModel
 
+from leadline import metrics
 from leadline.errors import Busy, NotAMember
 from leadline.inputs import Input
 
@@ -142,6 +143,7 @@ def _is_buried(
         _, unsent = _tried(partial(_send, dead_letters, record["body"], attributes))
         if unsent is None:
             logger.error("dead letter", extra={"message_id": record["messageId"], **told})
+            metrics.count("DeadLetters", Reason=failure.reason)
             return True
         failure = unsent
     _log_failure(record["messageId"], failure)

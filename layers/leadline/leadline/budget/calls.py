@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
+from leadline.budget.movements import count_spend
 from leadline.budget.shapes import Contact
 from leadline.db import Transaction as Tx
 
@@ -71,7 +72,11 @@ def book_calls(tx: Tx, costs: Sequence[CallCost]) -> list[BookedCall]:
         """,
         columns,
     )
-    return [BookedCall(**row) for row in rows.fetchall()]
+    booked = [BookedCall(**row) for row in rows.fetchall()]
+    for cost, one in zip(costs, booked, strict=True):
+        if one.outcome in ("settled", "debited", "unknown_hold"):
+            count_spend(cost.cost, cost.reference_type)
+    return booked
 
 
 def cancel_calls(tx: Tx, cancellations: Sequence[CallCancelled]) -> list[CancelledCall]:

@@ -12,7 +12,8 @@ from psycopg.rows import DictRow
 from pydantic import Field
 from pydantic_core import to_json
 
-from leadline.budget.movements import insufficient, require_member
+from leadline import metrics
+from leadline.budget.movements import count_spend, insufficient, require_member
 from leadline.budget.shapes import Contact, HoldEnded
 from leadline.db import Transaction as Tx
 from leadline.errors import NotFound
@@ -162,7 +163,9 @@ def settle(tx: Tx, hold_id: UUID, settlement: Settlement) -> Hold:
     A hold that has expired or was released is booked in full all the same. A second settlement, of the hold or of the
     call, answers the hold as the first has left it. Raises NotFound.
     """
-    return _one(holds(tx).execute(SETTLE.format(columns=HOLD_COLUMNS), {"id": hold_id, **vars(settlement)}))
+    settled = _one(holds(tx).execute(SETTLE.format(columns=HOLD_COLUMNS), {"id": hold_id, **vars(settlement)}))
+    count_spend(settlement.amount, settled.reference_type)
+    return settled
 
 
 def release(tx: Tx, hold_id: UUID) -> Hold:
@@ -192,7 +195,15 @@ def release_numbers(tx: Tx, phone_numbers: list[str]) -> None:
 
 def expire(tx: Tx, hold_ids: list[UUID]) -> None:
     """Gives back what is held by those of these that have expired; a second time changes nothing."""
+    due = tx.execute(
+        """
+        select count(*) as due from budget_holds
+        where id = any (%(ids)s) and state = 'held' and expires_at <= now()
+        """,
+        {"ids": hold_ids},
+    )
     tx.execute("select expire_holds(%(ids)s)", {"ids": hold_ids})
+    metrics.count("HoldsExpired", sum(row["due"] for row in due.fetchall()))
 
 
 def expired(tx: Tx) -> list[DueHolds]:

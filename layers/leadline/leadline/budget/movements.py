@@ -8,7 +8,7 @@ from psycopg import Cursor, sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from leadline import config
+from leadline import config, metrics
 from leadline.budget.shapes import (
     TRANSACTION_COLUMNS,
     Balances,
@@ -82,7 +82,10 @@ def credit(tx: Tx, new: NewCredit, *, key: str | None = None) -> Transaction:
 
 def debit(tx: Tx, new: NewDebit, *, key: str | None = None) -> Transaction:
     """Money that is spent. Raises InsufficientBudget, UnknownMember and IdempotencyConflict."""
-    return _book(tx, "debit", new, key)
+    booked = _book(tx, "debit", new, key)
+    if key is None:  # under a key it may be the first one's
+        count_spend(new.amount, new.reference_type)
+    return booked
 
 
 def adjust(tx: Tx, new: NewAdjustment, *, key: str | None = None) -> Transaction:
@@ -106,6 +109,11 @@ def refund(tx: Tx, new: NewRefund, *, key: str | None = None) -> Transaction:
     if not original["to_account"].endswith("_spend"):
         raise NotRefundable(field="transaction_id")
     raise RefundTooLarge(field="amount")
+
+
+def count_spend(amount: Decimal, reference_type: str) -> None:
+    """For the graph of what is spent, in hundredths of the organization's currency; the ledger is the truth."""
+    metrics.count("SpendBooked", float(amount * 100), ReferenceType=reference_type)
 
 
 def require_member(tx: Tx, user_id: UUID | None) -> None:

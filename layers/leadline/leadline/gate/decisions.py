@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg import sql
 from pydantic_core import to_json
 
-from leadline import budget, config, phone, settings
+from leadline import budget, config, metrics, phone, settings
 from leadline.config import Config
 from leadline.db import Transaction
 from leadline.errors import Busy, NotFound, Refused
@@ -78,6 +78,7 @@ def decide(tx: Transaction, asks: Sequence[Ask], decided: Config, at: datetime |
     kept = [_decided(ask, ids, facts, decided, purse) for ask, ids in zip(asks, facts.ids, strict=True)]
     _hold(tx, kept)
     _keep(tx, kept, facts.now)
+    _count(kept)
     return [one.decision for one in kept]
 
 
@@ -163,6 +164,13 @@ def _hold(tx: Transaction, kept: list[Kept]) -> None:
     ]
     if holds:
         budget.hold_all(tx, holds)  # not read: a decision whose hold was not placed is refused by its foreign key
+
+
+def _count(kept: list[Kept]) -> None:
+    for one in kept:
+        metrics.count("GateDecisions", Channel=one.ask.channel, Outcome="allowed" if one.decision.allowed else "denied")
+        for code in sorted({reason.code for reason in one.decision.reasons}):
+            metrics.count("GateDenials", Reason=code)
 
 
 def _keep(tx: Transaction, kept: list[Kept], now: datetime) -> None:

@@ -7,7 +7,7 @@ from psycopg import Cursor, sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from leadline import config, dnc, phone
+from leadline import config, dnc, metrics, phone
 from leadline.db import Transaction
 from leadline.errors import Conflict, Forbidden, LeadlineError, NotFound, PreconditionFailed, Refused
 from leadline.leads.custom_fields import require_declared, require_fitting
@@ -65,6 +65,7 @@ def create(
         lead = inserted.fetchone()
         if lead is not None:
             _record_assignment(tx, lead, from_user=None, reason="created with this owner")
+            metrics.count("LeadsCreated")
             return lead, True
         refusal, seen = _why_refused(facts)
         if not isinstance(refusal, VersionMismatch):
