@@ -1,14 +1,17 @@
 """Plans of the application role at 100,000 leads: what an index is for, it serves behind the policies."""
 
 import dataclasses
+from datetime import UTC, datetime
 
 import pytest
 from psycopg import sql
 
-from leadline import db, migrations
+from leadline import db, migrations, segments
 from leadline.calls import effects, inbox
+from leadline.config import Config
 from leadline.db import Caller, tenant_transaction
 from leadline.leads import listing
+from leadline.segments import found
 from local import postgres, seed
 
 pytestmark = pytest.mark.storm
@@ -72,6 +75,43 @@ def test_tags_and_names_are_found_by_their_index_and_only_the_page_is_read_again
     assert f"Bitmap Index Scan on {index}" in count, count
 
 
+SEGMENTS = {
+    "a tag": ({"tags": "rare"}, {"leads_by_tag"}),
+    "tags and a city": ({"tags": {"contains_all": ["rare", "tag1"]}, "city": {"starts_with": "a"}}, {"leads_by_tag"}),
+    "the start of a name": ({"full_name": {"starts_with": "ferbel"}}, {"leads_by_name"}),
+    "a name": ({"full_name": "Ferbel Ferbel"}, {"leads_by_name"}),
+    "a status and a score": ({"status": "hot", "lead_score": {"gte": 99}}, {"leads_by_status_and_score"}),
+    "a status and a score of several": (
+        {"status": ["hot", "cold"], "lead_score": {"gte": 99}},
+        {"leads_by_status_and_score", "leads_by_score"},
+    ),
+    "a number": ({"phone_number": "+12012000007"}, {"leads_one_per_number"}),
+    "a day": ({"created_at": "2026-03-10"}, {"leads_newest"}),
+}
+
+
+@pytest.mark.parametrize("case", SEGMENTS)
+def test_a_segment_is_found_by_the_index_of_what_it_asks(at_size, case):
+    raw, indexes = SEGMENTS[case]
+    decided = Config()
+    asked, values = segments.condition(segments.parse(raw, decided), decided, datetime(2026, 11, 24, tzinfo=UTC))
+    values |= {"limit": 50, "cap": 10_000}
+    page = explained(at_size, found.page_of(asked), values)
+    assert "Index Scan using leads_pkey on leads " in page, page
+    for plan in (page, explained(at_size, found.count_of(asked), values)):
+        assert "Seq Scan" not in plan, plan
+        assert any(f" {index}" in plan for index in indexes), plan
+
+
+def test_the_leads_that_are_judged_by_a_filter_are_read_by_key(at_size):
+    rows = at_size.execute("select id from leads order by id limit 100").fetchall()
+    recorder = Recorder()
+    filter_ = segments.Filter({"not": {"city": "a"}, "status": ["new", "hot"]})
+    segments.matching(recorder, filter_, Config(), datetime.now(UTC), [row["id"] for row in rows])
+    plan = explained(at_size, *recorder.said)
+    assert "leads_pkey on leads" in plan, plan
+
+
 def test_a_number_is_found_by_its_index(at_size):
     plan = explained(
         at_size, sql.SQL("select id from leads where phone_number = '+12012000007' and deleted_at is null")
@@ -80,7 +120,7 @@ def test_a_number_is_found_by_its_index(at_size):
 
 
 class Recorder:
-    """Stands for a transaction, and keeps the statement that it is given."""
+    """Stands for a transaction, and keeps the statement that it is given; no row answers it."""
 
     def cursor(self, **_):
         return self
@@ -88,6 +128,9 @@ class Recorder:
     def execute(self, query, values):
         self.said = query, values
         return self
+
+    def fetchall(self):
+        return []
 
 
 BY_KEY = {
