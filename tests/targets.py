@@ -19,7 +19,7 @@ from local import api_document
 from tests.calling import Caller, Reply, caller
 from tests.conftest import Customer
 from tests.leads import change, create, delete
-from tests.nurture import TEMPLATE, a_segment, a_sequence, a_template, an_enrollment
+from tests.nurture import TEMPLATE, a_segment, a_sequence, a_template, an_enrollment, change_sequence
 
 NUMBER, OTHER = "+14155550142", "+14155550143"
 LISTED = {"phone_number": OTHER, "reason": "admin_added", "notes": "on a list"}
@@ -173,6 +173,13 @@ def _sequence(**target: Any) -> Callable[[Customer], Target]:
     return lambda organization: Target(path={"sequence_id": a_sequence(organization)["id"]}, **target)
 
 
+def _sequence_of_two_versions(organization: Customer) -> Target:
+    sequence = a_sequence(organization)
+    steps = [step | {"delay_days": 1} for step in sequence["steps"]]
+    assert change_sequence(caller(organization, "admin"), sequence, 1, steps=steps).status == 200
+    return Target(path={"sequence_id": sequence["id"]})
+
+
 def _sequence_and_segment(organization: Customer) -> Target:
     return _sequence(body={"segment_id": a_segment(organization)})(organization)
 
@@ -247,7 +254,7 @@ TARGETS: dict[str, Callable[[Customer], Target]] = {
     "POST /sequences": _nothing(body={"name": "Welcome"}),
     "GET /sequences/{sequence_id}": _sequence(),
     "PATCH /sequences/{sequence_id}": _sequence(body={"active": False}),
-    "GET /sequences/{sequence_id}/versions": _sequence(),
+    "GET /sequences/{sequence_id}/versions": _sequence_of_two_versions,
     "POST /sequences/{sequence_id}/enrollments": _sequence_and_segment,
     "POST /sequences/{sequence_id}/resume": _sequence(body={"pause_reason": "person"}),
     "GET /sequences/{sequence_id}/stats": _sequence(),
@@ -267,7 +274,7 @@ def fill_lists(organization: Customer) -> None:
     lead = _lead(organization, phone_number="+14155550110")
     for version, status in ((1, "hot"), (2, "cold")):
         assert change(admin, lead, version, status=status).status == 200
-    create(admin, phone_number="+14155550111")
+    create(admin, phone_number="+14155550111", tags=["old"])
     doubted = {"reason": "ai_detected", "confidence": 0.4}
     for number in ("+14155550112", "+14155550113"):
         assert admin.ask(dnc_handler, "POST /dnc", body={"phone_number": number, **doubted}).status == 201

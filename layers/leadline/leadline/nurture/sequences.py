@@ -314,7 +314,7 @@ def versions(tx: Transaction, sequence_id: UUID, query: PageQuery) -> Page[Versi
                 where enrollment.sequence_id = one.sequence_id and enrollment.sequence_version = one.version
             ) as enrollments
         from sequence_versions as one
-        where sequence_id = %(sequence_id)s and (%(after)s::integer is null or version < %(after)s)
+        where sequence_id = %(sequence_id)s and (%(after)s::numeric is null or version < %(after)s::numeric)
         order by version desc
         limit %(limit)s + 1
         """,
