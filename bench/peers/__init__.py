@@ -21,7 +21,8 @@ from local import postgres
 HERE = Path(__file__).parent
 NODE_PACKAGES = ("graphile-worker@0.17.3", "bullmq@6.7.0", "ioredis@5.8.2", "pg@8.16.3")
 PYTHON_PACKAGES = ("procrastinate==3.10.0",)
-JOBS = {"graphile-worker, tuned": 20_000, "BullMQ": 20_000, "procrastinate": 2_000}
+YARDSTICK = "graphile-worker, tuned"
+JOBS = {YARDSTICK: 20_000, "BullMQ": 20_000, "procrastinate": 2_000}
 
 
 def rates(server: postgres.Server, data: Path) -> Iterator[tuple[str, float | str]]:
