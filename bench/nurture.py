@@ -178,7 +178,7 @@ def _due(server: postgres.Server, steps: int) -> None:
         conn.execute("vacuum analyze step_runs, gate_decisions, budget_holds, lead_sequence_enrollments")
 
 
-# The engine ------------------------------------------------------------------------------------------------------------
+# The engine -----------------------------------------------------------------------------------------------------------
 
 
 def steps_a_second(server: postgres.Server, *, alone: bool, steps: int = STEPS) -> float:
@@ -262,7 +262,7 @@ def _alone() -> Iterator[None]:
 
 
 def floors(server: postgres.Server) -> Iterator[tuple[str, float]]:
-    """What the database does at most, by one connection: enrollments claimed and moved on, a thousand in a statement."""
+    """What the database does at most, by one connection: a thousand enrollments claimed and moved on at once."""
     _due(server, STEPS)
     with psycopg.connect(server.dsn("superuser"), autocommit=True, row_factory=dict_row) as conn:
         started, moved = time.perf_counter(), 0

@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from leadline import dnc
+from leadline import dnc, provider_keys
 from leadline.db import tenant_transaction
 from leadline.nurture import dispatch, engine, results
 from leadline.nurture.channels import GoneWrong, Refused, Sent
@@ -465,6 +465,41 @@ def test_a_lead_that_does_not_meet_the_conditions_skips_the_step(organization):
 def test_a_lead_that_meets_the_conditions_gets_the_step(organization):
     enrolled(organization, {"conditions": {"status": ["hot"]}}, status="hot")
     assert len(organization.tick()) == 1
+
+
+def test_conditions_on_a_field_that_is_no_longer_declared_wait_for_a_person_and_hold_up_nobody_else(organization):
+    one = enrolled(organization, {"conditions": {"custom_fields.boat": "yes"}})
+    (lead,) = organization.leads(area="212556")
+    (other,) = organization.enroll(organization.sequence({}, {}), [lead])
+    assert [message.lead_id for message in organization.tick()] == [lead]
+    assert state(organization, one) == ("paused", 1, "not_allowed")
+    assert state(organization, other) == ("active", 2, None)
+
+
+def test_an_email_can_be_found_by_what_ses_tells_of_it_before_it_goes_out(organization, connect):
+    organization.template("mail", "email")
+    organization.decide("email_from", "hello@harbor.example")
+    organization.decide("postal_address", "1 Pier, Boston")
+    enrolled(organization, {"channel": "email", "template_id": "mail"}, email="ada@example.com")
+    (message,) = organization.claim()
+    (email,) = organization.prepare(message)
+    dispatcher = connect("dispatch")
+    with dispatcher.transaction():
+        (owner,) = provider_keys.owners(dispatcher, "ses", [str(email.run_id)])
+    assert owner.organization_id == organization.customer.organization_id
+
+
+def test_a_sequence_of_which_too_many_steps_are_refused_for_good_stops(organization):
+    organization.decide("nurture_failure_limit", {"rate": 0.5, "minimum": 4, "days": 7})
+    sequence = organization.sequence({}, {})
+    organization.enroll(sequence, organization.leads(4))
+    organization.recorder.outcome = lambda _: Refused("invalid", again=False)
+    organization.tick()
+    stopped = organization.one("select active, paused_reason from nurture_sequences where id = %s", sequence)
+    assert stopped == {"active": False, "paused_reason": "failure_rate"}
+    assert organization.one("select subject_id from domain_events where type = 'sequence_stopped'") == {
+        "subject_id": str(sequence)
+    }
 
 
 def test_who_has_opted_out_of_email_skips_the_email_and_gets_the_text_after_it(organization):

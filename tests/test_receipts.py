@@ -320,7 +320,7 @@ def test_what_failed_before_it_was_started_again_does_not_stop_it(world):
     assert is_active(world) == (True, None)
     world.tell(world.run(hours_ago=-0.001), "failed", 2)
     with tenant_transaction(world.organization.caller(None)) as tx:
-        receipts.stop_failing(tx, [world.sequence], datetime.now(UTC) + timedelta(minutes=1))
+        receipts.stop_failing(tx, datetime.now(UTC) + timedelta(minutes=1), sequence_ids=[world.sequence])
     assert is_active(world) == (False, "failure_rate")
     assert len(stops(world)) == 2
 
@@ -329,7 +329,7 @@ def test_without_a_decision_thirty_in_a_hundred_of_fifty_at_least(world):
     for place in range(49):
         world.run(status="failed" if place < 15 else "delivered")
     with tenant_transaction(world.organization.caller(None)) as tx:
-        receipts.stop_failing(tx, [world.sequence], datetime.now(UTC))
+        receipts.stop_failing(tx, datetime.now(UTC), sequence_ids=[world.sequence])
     assert is_active(world) == (True, None)
     world.tell(world.run(), "failed")
     assert is_active(world) == (False, "failure_rate")

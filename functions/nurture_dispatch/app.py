@@ -5,7 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from leadline import events, settings
+from leadline import events, metrics, settings
 from leadline.db import system_transaction
 from leadline.nurture import dispatch
 from leadline.nurture.dispatch import DueSteps
@@ -22,6 +22,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
     with system_transaction() as tx:
         late = dispatch.lateness(tx, datetime.now(UTC))
         others = [*dispatch.triggered(tx), *dispatch.lost(tx, datetime.now(UTC))]
+    metrics.gauge("OldestDueStep", late.oldest_due_seconds)
     # What is not taken here is found again in the next minute, and holds nothing up.
     events.hand_over_some(settings.nurture_queue_url(), others)
     while context is None or context.get_remaining_time_in_millis() > LEFT:

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from email.utils import formataddr
 from uuid import UUID
 
-from leadline import gate, links, segments, settings
+from leadline import gate, links, provider_keys, segments, settings
 from leadline.db import Transaction
+from leadline.errors import Invalid
 from leadline.gate import Ask, Decision
 from leadline.nurture import due, runs, steps, templates
 from leadline.nurture.channels import Outgoing
@@ -106,15 +107,23 @@ def _meeting_conditions(tx: Transaction, batch: Batch, enrollments: list[Enrollm
     for one in enrollments:
         if one.current and one.current.conditions:
             by_step.setdefault((one.sequence_id, one.sequence_version, one.step), []).append(one)
-    decided = batch.work.decided
-    unmet: set[UUID] = set()
+    fates: dict[UUID, Fate] = {}
     for those in by_step.values():
-        if step := those[0].current:
-            conditions = segments.parse(step.conditions, decided)
-            met = segments.matching(tx, conditions, decided, batch.now, [one.lead_id for one in those])
-            unmet |= {one.id for one in those if one.lead_id not in met}
-    batch.fates.extend((one, Skip("conditions")) for one in enrollments if one.id in unmet)
-    return [one for one in enrollments if one.id not in unmet] if unmet else enrollments
+        met = _meeting(tx, batch, those)
+        unmet: Fate = Pause("not_allowed") if met is None else Skip("conditions")
+        fates |= {one.id: unmet for one in those if met is None or one.lead_id not in met}
+    batch.fates.extend((one, fates[one.id]) for one in enrollments if one.id in fates)
+    return [one for one in enrollments if one.id not in fates] if fates else enrollments
+
+
+def _meeting(tx: Transaction, batch: Batch, those: Sequence[Enrollment]) -> set[UUID] | None:
+    """Which leads meet the conditions of their step, one for all; None where they ask what leads no longer have."""
+    step, decided = those[0].current, batch.work.decided
+    try:
+        conditions = segments.parse(step.conditions if step else {}, decided)
+    except Invalid:
+        return None
+    return segments.matching(tx, conditions, decided, batch.now, [one.lead_id for one in those])
 
 
 def _made(enrollment: Enrollment, batch: Batch) -> Ready | Fate:
@@ -216,4 +225,6 @@ def _write(tx: Transaction, batch: Batch) -> Prepared:
         moves.append(goes)
         counts[goes.reason or goes.waiting_for or (run.status if run else goes.status)] += 1
     runs.write(tx, written, moves, batch.now)
+    # Before they are sent: what SES tells of one may come before it is recorded.
+    provider_keys.remember(tx, "ses", [str(run.id) for run in batch.marked if run.channel == "email"])
     return Prepared(batch.outgoing, dict(counts))

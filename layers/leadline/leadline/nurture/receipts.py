@@ -127,7 +127,7 @@ def apply(tx: Transaction, receipts: Sequence[Receipt], now: datetime) -> None:
     if failed := [one for one in receipts if one.status in ("failed", "bounced")]:
         message_ids = [one.message_id for one in failed]
         decisions = [one.decision_id for one in failed if one.decision_id]
-        _stop_failing(tx, now, run_ids=run_ids(message_ids), message_ids=message_ids, decisions=decisions)
+        stop_failing(tx, now, of_runs=run_ids(message_ids), message_ids=message_ids, decisions=decisions)
 
 
 def answer(tx: Transaction, replies: Sequence[Reply], now: datetime) -> None:
@@ -136,29 +136,24 @@ def answer(tx: Transaction, replies: Sequence[Reply], now: datetime) -> None:
         tx.execute(ANSWER, {"replies": to_json(replies).decode(), "apart": APART, "now": now})
 
 
-def stop_failing(tx: Transaction, sequence_ids: Collection[UUID], now: datetime) -> None:
-    """Stops those of these sequences of which too many steps have failed lately, each with an event; one statement.
-
-    The rate is of the newest thousand steps within the organization's window, since the sequence was last started. To
-    be called with the sequences of which a step has just failed.
-    """
-    if sequence_ids:
-        _stop_failing(tx, now, sequence_ids=sequence_ids)
-
-
-def _stop_failing(
+def stop_failing(
     tx: Transaction,
     now: datetime,
     *,
     sequence_ids: Collection[UUID] = (),
-    run_ids: Collection[UUID] = (),
+    of_runs: Collection[UUID] = (),
     message_ids: Collection[str] = (),
     decisions: Collection[UUID] = (),
 ) -> None:
-    """The same of these sequences, and of those of runs by their ids, the provider's or the gate's decisions."""
+    """Stops those of these sequences of which too many steps have failed lately, each with an event; one statement.
+
+    The rate is of the newest thousand steps within the organization's window, since the sequence was last started. To
+    be called with the sequences of which a step has just failed, or with those steps: by the ids of their runs, the
+    provider's ids, or the gate's decisions.
+    """
     values = {
         "sequence_ids": list(sequence_ids),
-        "run_ids": list(run_ids),
+        "run_ids": list(of_runs),
         "message_ids": list(message_ids),
         "decisions": list(decisions),
         "unless_decided": config.FailureLimit().model_dump_json(),

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from leadline import budget, domain_events
+from leadline import budget, domain_events, metrics
 from leadline.db import Transaction
-from leadline.nurture import runs
+from leadline.nurture import receipts, runs
 from leadline.nurture.channels import GoneWrong, Outcome, Outgoing, Refused, Sent, live
 
 Told = Counter[tuple[str, str]]  # channel and status
@@ -51,6 +51,8 @@ def record(tx: Transaction, outgoing: Sequence[Outgoing], outcomes: Sequence[Out
         tx,
         [runs.unknown(one.run_id, one.attempts, one.enrollment_id) for one in results if one.status == "unknown"],
     )
+    if failed := [one.run_id for one in results if one.status == "failed"]:
+        receipts.stop_failing(tx, now, of_runs=failed)
     spent = {name for name, channel in live().items() if channel.settles}
     ended = {
         status: [
@@ -62,7 +64,10 @@ def record(tx: Transaction, outgoing: Sequence[Outgoing], outcomes: Sequence[Out
     }
     budget.settle_all(tx, ended["sent",])
     budget.release_all(tx, ended["retrying", "failed"])
-    return Counter((message.channel, result.status) for message, result in zip(outgoing, results, strict=True))
+    told = Counter((message.channel, result.status) for message, result in zip(outgoing, results, strict=True))
+    for (channel, status), count in told.items():
+        metrics.count("Steps", count, Channel=channel, Outcome=status)
+    return told
 
 
 def close_lost(tx: Transaction, until: datetime, now: datetime) -> int:
