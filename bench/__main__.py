@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench import budget, calls, gate, leads, starts
+from bench import budget, calls, gate, leads, nurture, starts
 from local import postgres, seed
 from local.template import ROOT
 
@@ -37,14 +37,14 @@ def main() -> None:
 
     now = datetime.datetime.now(datetime.UTC)
     title = f"# {now:%Y-%m-%d}: {max(LEADS, there):,} leads in {seed.ORGANIZATIONS} organizations"
-    text = "\n".join([title, "", *_report(server), ""])
+    text = "\n".join([title, "", *_report(server, data), ""])
     print(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{now:%Y-%m-%d}.md").write_text(text)
     postgres.stop(data)
 
 
-def _report(server: postgres.Server) -> Iterator[str]:
+def _report(server: postgres.Server, data: Path) -> Iterator[str]:
     app = server.dsn("app")
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     yield f"{machine}; medians of {leads.RUNS}, interleaved."
@@ -59,6 +59,7 @@ def _report(server: postgres.Server) -> Iterator[str]:
     for name, mine, floor in leads.through_the_handler(app):
         yield f"| {name} | {mine:.2f} | {floor:.2f} | {floor / mine:.2f} |"
     yield from budget.table(server)
+    yield from nurture.table(server, data)
     yield "\nCounted, and measured without a floor beside it: no ratios."
     yield from _header("call", "round trips to the database (at most 3)")
     for name, trips in calls.round_trips(app):
