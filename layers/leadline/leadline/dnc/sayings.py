@@ -6,7 +6,7 @@ words is in its own spelling, "optout" one word.
 
 SENT = r"(?:texts?|txts?|calls?|messages?|msgs?|sms|e ?mails?|mails?|notifications?|alerts?|spam|subscri\w+|stuff)"
 SENDING = (
-    r"(?:te?xt?(?:s|in|n|ing|ting|eing)?|cal+(?:s|in|ng|ing|ling)?|mes+(?:e|a)?g(?:e|es|in|ing|eing)|msging|"
+    r"(?:te?xt?(?:s|in|n|ing+|ting|eing)?|cal+(?:s|in|ng|ing|ling)?|mes+(?:e|a)?g(?:e|es|in|ing|eing)|msging|"
     r"cont[act]{1,4}(?:s|in|ing|ting)?|hitting (?:me|us|my)|blowin|textn|"
     r"e ?mail|e ?mailing|sending|"
     r"spamming|bothering|bugging|harassing|pestering|soliciting|reaching out|hitting me up|blowing up|asking|wasting "
@@ -42,6 +42,8 @@ REVOCATIONS = (
     r"(?:me|us|my|this)\b",
     r"^stop (?:it|this|that) (?:i|im|please|now|right)\b",
     r"^i revoke$",
+    r"\b(?:you|u|yall) (?:can|may) (?:please )?stop now\b|\bkill (?:the|these|those) (?:texts|messages|calls|emails)\b",
+    rf"\b(?:want|need|like|have|get) {MINE} (?:removed|deleted|erased|taken off|off)\b",
     r"\bmake (?:it|this|them|these|the \w+) stop please\b|\b(?:please|pls) make (?:it|this|them|these) stop\b",
     r"\b(?:get rid|dispose) of my (?:number|info\w*|contact)\b",
     r"\b(?:stop|quit|cease|end) (?:(?:all|any|the|your|these) )*(?:communicat\w+|contact\w*)\b",
@@ -97,7 +99,8 @@ REVOCATIONS = (
     r"(?:phone )?(?:number|contact|info)",
     # No contact.
     rf"{UNTOLD}\b{NOT} (?:you )?(?:ever |evr |eva |even |please |again )?"
-    r"(?:(?:reply(?= or)|cal|tex|call|text|txt|contact|conact|contac|messge|mesage|message|msg|e ?mail|phone|ring|"
+    r"(?:(?:reply(?= or)|hit (?:me|my \w+) up|cal|tex|call|text|txt|contact|conact|contac|messge|mesage|message|msg|"
+    r"e ?mail|phone|ring|"
     r"bother|disturb|solicit|reach out|write(?: to)?|hit me up|"
     r"send (?:me|us|any|anything|more|texts|messages)|harass|spam|annoy|pester)(?: or | and )?)+\b",
     r"\btold (?:you|u|yall) (?:dont|not to|never to) (?:call|text|contact|message|email|bother|write)",
@@ -238,7 +241,7 @@ INNOCENT = (
     r"\bun ?stop(?:pable)?\b",
     r"\b(?:my|her|his|their|our) (?:last |sur)?name is \w+",
     r"\bpalo alto\b|\bbaja california\b|\bcancelled my\b",
-    r"\bi end up\b|\bnever stops (?:raining|snowing)\b",
+    r"\bend date of (?:the|your|this)\b|\bi end up\b|\bnever stops (?:raining|snowing)\b",
 )
 # May be a refusal of all contact, or is reason enough for a person to look.
 MAYBE = (
@@ -275,7 +278,8 @@ MAYBE = (
     rf"(?!hesitate|forget|be afraid|mind|worry)"
     r"(?:(?!sure|looking|hesitate|got|get)\w+ ){0,3}(?:cal|call|text|tex|txt|contact|messag|e ?mail|reply|reach out|"
     r"number|list|solicit|disturb)\w*",
-    r"\bwasnt me\b|\bridiculous\b|\b(?:never|didnt) appl(?:y|ied)\b|\bmy (?:attorney|lawyer) handles\b|\b(?:can|"
+    r"\bwho (?:tf|the \w+) (?:is|are)\b|\bwasnt me\b|\bridiculous\b|\b(?:never|didnt) appl(?:y|ied)\b|\bmy "
+    r"(?:attorney|lawyer) handles\b|\b(?:can|"
     r"could) (?:you|u) not (?:call|text|contact)\b|"
     r"\bnot (?:the )?(?:person|one) (?:you|u|youre)\b|\bnot my thing\b|\bhad it with\b|\brather (?:you|u) (?:didnt|"
     r"did not|not|dont)\b|\bwere good thanks\b|\bhow many times\b|\bwho told you\b|\bhow you got (?:my|this)\b|"

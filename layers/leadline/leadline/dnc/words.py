@@ -46,8 +46,10 @@ GLUED = (
     r"(?:please|pls|thanks|thankyou|now|all|me|it|this|already|asap)*)+"
 )
 GLUED_SENTENCE = (
-    r"(?:please|pls)?(?:stop|quit)(?:all)?(?:text|call|message?|e?mail|contact|spamm)(?:s|ing)*(?:me|us)?(?:please|now)?"
-    r"|(?:please|pls)?(?:removeme|optmeout|dont(?:text|call|contact|message|e?mail)(?:me)?|takemeoff|leavemealone|goaway)"
+    r"(?:please|pls)?(?:stop|quit)(?:all)?(?:text|call|message?|e?mail|contact|spamm)(?:s|ing)*(?:me|us)?(?:please|"
+    r"now)?"
+    r"|(?:please|pls)?(?:removeme|optmeout|dont(?:text|call|contact|message|e?mail)(?:me)?|takemeoff|leavemealone|"
+    r"goaway)"
     r"(?:please)?"
 )
 
