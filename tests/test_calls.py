@@ -1,7 +1,7 @@
 """What messages of the call system do: to the lead, the ledger, the Do-Not-Call list and the sequences."""
 
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -226,7 +226,8 @@ def test_what_a_person_decided_after_the_call_stands(organization, agent, lead):
     leads.change(agent, lead, 1, status="hot")
     deliver(call(organization, "completed", lead_id=lead["id"], outcome="not_interested"))
     assert now(agent, lead)["status"] == "hot"
-    deliver(call(organization, "completed", 24 * 60 + 2, id="next", lead_id=lead["id"], outcome="not_interested"))
+    afterwards = (datetime.now(UTC) - START) / timedelta(minutes=1) + 2
+    deliver(call(organization, "completed", afterwards, id="next", lead_id=lead["id"], outcome="not_interested"))
     assert now(agent, lead)["status"] == "cold"
 
 

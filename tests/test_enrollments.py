@@ -463,7 +463,6 @@ def test_a_step_runs_once_a_round(organization, manager, add_run):
         ("unknown", "sending"),
         ("failed", "sending"),
         ("bounced", "sent"),
-        ("retrying", "sent"),
     ],
 )
 def test_a_run_never_goes_back_to_before_it_was_sent(enrollment, connect, add_run, before, after):
