@@ -268,7 +268,7 @@ def agree(world, data, most_leads):
             ), raw
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=40, deadline=None, suppress_health_check=[*HealthCheck])
 @given(data=st.data())
 def test_a_second_evaluator_finds_the_same_leads(world, data):
     agree(world, data, 6)
