@@ -215,7 +215,9 @@ def test_the_wheels_and_libraries_are_of_the_runtime_and_the_architecture(made, 
     )
     compiled = [tag.decode() for tag in tags if not tag.endswith(b"-none-any")]
     assert len(compiled) >= 2  # psycopg and pydantic
-    assert all(re.fullmatch(rf"{abi}-{abi}-manylinux\w+_{machine}", tag) for tag in compiled), compiled
+    # cryptography's is built against the stable ABI, of that Python or an older one.
+    fits = rf"(?:{abi}-{abi}|cp31[1-3]-abi3)-manylinux\w+_{machine}"
+    assert all(re.fullmatch(fits, tag) for tag in compiled), compiled
     libraries = {name: content for name, content in files.items() if re.search(r"\.so(\.|$)", name)}
     assert any(name.startswith("python/psycopg_binary.libs/libpq") for name in libraries)
     for name, content in libraries.items():
@@ -228,7 +230,7 @@ def test_layer_and_any_function_are_small_enough_together(made, target):
     sizes = {path.stem: sum(map(len, contents(path).values())) for path in (made / target.name).rglob("*.zip")}
     assert sizes.keys() == {"layer", *FUNCTIONS}
     layer = sizes.pop("layer")
-    assert layer + max(sizes.values()) <= 40_000_000
+    assert layer + max(sizes.values()) <= 60_000_000
     assert layer > 10_000_000
 
 
