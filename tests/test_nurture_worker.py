@@ -1,19 +1,22 @@
 """The worker of nurture: each step that is due once, and what becomes of its enrollment."""
 
 import json
+import threading
 import time
-from datetime import datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from leadline import dnc, provider_keys
+from leadline import calls, dnc, links, provider_keys
 from leadline.db import tenant_transaction
-from leadline.nurture import dispatch, engine, results
+from leadline.nurture import dispatch, engine, enrollments, results, unsubscribing
 from leadline.nurture.channels import GoneWrong, Refused, Sent
+from leadline.nurture.enrollments import Reason
 from leadline.nurture.results import BACKOFF
-from tests.ledger import Ledger
+from tests.ledger import Ledger, on_a_connection
 from tests.nurturing import EVENING, NOON, Organization, minutes
 
 
@@ -607,3 +610,125 @@ def test_a_message_that_comes_when_its_lease_has_nearly_ended_is_left_for_the_ne
     assert statuses(organization) == []
     assert len(organization.tick(message.lease)) == 1
     assert state(organization, enrollment) == ("active", 2, None)
+
+
+# What a review found --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address", ["Ada@Example.com", "\u00dcNAL@example.com", "\u0130pek@example.com", "\u0391\u03a3@example.com"]
+)
+def test_who_follows_the_link_gets_no_more_email_however_the_address_is_written(organization, name):
+    address = f"{name}@Example.com"
+    organization.template("mail", "email")
+    organization.decide("email_from", "hello@harbor.example")
+    organization.decide("postal_address", "1 Pier, Boston")
+    enrollment = enrolled(organization, *[{"channel": "email", "template_id": "mail"}] * 2, email=address)
+    (email,) = organization.tick()
+    assert email.to == address
+    customer = organization.customer
+    told = links.find_unsubscribe(links.unsubscribe_token(customer.tenant_id, customer.organization_id, address))
+    assert told
+    with tenant_transaction(organization.caller) as tx:
+        unsubscribing.unsubscribe(tx, told.address, NOON)
+    assert organization.runs()[0]["opted_out_at"] == NOON
+    assert organization.tick() == []
+    assert organization.enrollment(enrollment)["status"] == "completed"
+
+
+def test_an_email_that_is_allowed_and_has_nothing_to_say_waits_for_a_person(organization):
+    organization.template("mail", "email")
+    organization.decide("email_from", "hello@harbor.example")
+    organization.decide("postal_address", "\x1c")
+    enrollment = enrolled(organization, {"channel": "email", "template_id": "mail"}, email="ada@example.com")
+    assert organization.tick() == []
+    assert state(organization, enrollment) == ("paused", 1, "not_allowed")
+
+
+def test_a_text_whose_worker_died_and_that_has_come_all_the_same_is_paid(organization):
+    enrolled(organization, {})
+    (message,) = organization.claim()
+    (text,) = organization.prepare(message)
+    now = datetime.now(UTC)
+    receipt = {
+        "id": "evt-1",
+        "type": "message.status",
+        "occurred_at": now.isoformat(),
+        "tenant_id": str(organization.caller.tenant_id),
+        "organization_id": str(organization.caller.organization_id),
+        "message": {"id": str(text.run_id), "channel": "sms", "direction": "outbound", "status": "delivered"},
+    }
+    for _ in range(2):
+        with tenant_transaction(organization.caller) as tx:
+            calls.take(tx, [calls.read(json.dumps(receipt), now)], now)
+    assert statuses(organization) == ["delivered"]
+    assert Ledger(organization.customer.caller("admin")).balances() == ("999.95", "0.00", "0.00")
+
+
+def test_the_confirmation_of_an_opt_out_goes_to_who_wrote_and_to_nobody_else(organization):
+    (lead,) = organization.leads()
+    now = datetime.now(UTC)
+    stop = {
+        "id": "evt-1",
+        "type": "message.received",
+        "occurred_at": now.isoformat(),
+        "tenant_id": str(organization.caller.tenant_id),
+        "organization_id": str(organization.caller.organization_id),
+        "message": {"id": "sms-1", "channel": "sms", "from": "+13105550199", "text": "STOP", "lead_id": str(lead)},
+    }
+    with tenant_transaction(organization.caller) as tx:
+        asked_for = calls.take(tx, [calls.read(json.dumps(stop), now)], now)
+    assert [one.to for one in asked_for] == ["+13105550199"]
+
+
+def test_who_resumes_after_a_late_record_waits_for_the_next_steps_own_delay(organization):
+    enrollment = enrolled(organization, {}, {"delay_days": 5})
+    (message,) = organization.claim()
+    outgoing = organization.prepare(message)
+    organization.tick(message.lease)
+    organization.record(outgoing, [Sent("1")], message.lease + minutes(1))
+    with tenant_transaction(organization.customer.caller("manager")) as tx:
+        enrollments.resume(tx, enrollment, Reason(reason="it went out"), message.lease + minutes(2))
+    after = organization.enrollment(enrollment)
+    assert (after["status"], after["current_step"], after["round"]) == ("active", 2, 1)
+    assert after["next_step_scheduled_at"] == message.lease + minutes(2) + timedelta(days=5)
+
+
+def test_one_worker_ends_an_enrollment_beside_another_that_completes_one_of_the_same_sequence(
+    organization, connect, monkeypatch
+):
+    sequence = organization.sequence({})
+    one, other, third = [*organization.leads(2), *organization.leads(1, area="212556")]
+    organization.enroll(sequence, [one])
+    (message,) = organization.claim()
+    outgoing = organization.prepare(message)
+    organization.enroll(sequence, [other, third])
+    organization.sql("update leads set status = 'recruited' where id = %s", other)
+    later = NOON + minutes(1)
+    (due,) = organization.claim(later)
+    recorded, decided = threading.Event(), threading.Event()
+    settle, write = results.budget.settle_all, engine._write
+
+    def settle_later(tx, hold_ids):
+        tx.execute("select 1").fetchall()
+        recorded.set()
+        decided.wait(1)
+        settle(tx, hold_ids)
+
+    def write_later(tx, batch):
+        decided.set()
+        recorded.wait(1)
+        return write(tx, batch)
+
+    monkeypatch.setattr(results.budget, "settle_all", settle_later)
+    monkeypatch.setattr(engine, "_write", write_later)
+    conn = connect()
+
+    def record():
+        with on_a_connection(conn, organization.customer.caller("admin")):
+            results.record(conn, outgoing, [Sent("1")], later)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(record)
+        assert len(organization.prepare(due, later)) == 1
+        done.result()

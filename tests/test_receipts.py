@@ -209,7 +209,7 @@ def test_a_call_moves_the_step_that_it_was_placed_for(world, types, status, know
     run, other = world.run("call", decision_id=decision), world.run("call")
     named = {"decision_id": str(decision)} if known_by == "decision" else {"id": str(run)}
     for minutes, type_ in enumerate(types):
-        told = {"outcome": "no_answer"} if type_ == "failed" else {}
+        told = {"outcome": "invalid_number"} if type_ == "failed" else {}
         assert deliver(call(world.organization, type_, minutes, to=NUMBER, **named, **told)) == 0
     assert (world.status(run), world.status(other)) == (status, "sent")
 
@@ -246,6 +246,14 @@ def test_an_opt_out_by_the_link_is_kept_with_the_newest_email(world):
         unsubscribing.unsubscribe(tx, EMAIL, now)
     assert [world.row(run)["opted_out_at"] for run in (old, newest)] == [None, now]
     assert world.standing() == ("active", None)
+
+
+@pytest.mark.parametrize("outcome", ["no_answer", "busy"])
+def test_a_call_that_nobody_took_was_made_and_is_no_failure_of_its_sequence(world, outcome):
+    decision = uuid.uuid4()
+    run = world.run("call", decision_id=decision)
+    deliver(call(world.organization, "failed", to=NUMBER, decision_id=str(decision), outcome=outcome))
+    assert world.status(run) == "sent"
 
 
 def test_what_is_told_of_another_organizations_step_moves_nothing(world, customer):

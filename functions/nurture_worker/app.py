@@ -13,6 +13,8 @@ from leadline.nurture import channels, engine, enrollments, results
 from leadline.nurture.channels import Outcome, Outgoing
 from leadline.nurture.dispatch import Due, DueSteps, DueTriggers, LostRuns
 
+MOST_ROUNDS = 20  # of a message, a thousand leads each; the next minute goes on
+
 logger = Logger(service="leadline")
 
 
@@ -32,8 +34,10 @@ def run(message: Due) -> None:
             with tenant_transaction(Caller(lost.tenant_id, lost.organization_id)) as tx:
                 results.close_lost(tx, lost.until, datetime.now(UTC))
         case DueTriggers() as due:
-            with tenant_transaction(Caller(due.tenant_id, due.organization_id)) as tx:
-                enrollments.enroll_triggered(tx, config.read(tx), datetime.now(UTC))
+            for _ in range(MOST_ROUNDS):
+                with tenant_transaction(Caller(due.tenant_id, due.organization_id)) as tx:
+                    if enrollments.enroll_triggered(tx, config.read(tx), datetime.now(UTC)) < enrollments.MOST_TRIGGERS:
+                        break
 
 
 def do(due: DueSteps, part: Sequence[UUID]) -> None:

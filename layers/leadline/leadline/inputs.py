@@ -32,6 +32,14 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def folded(address: str) -> str:
+    """An email address as it is compared: trimmed, and A to Z as a to z.
+
+    No other letter is folded: languages and machines disagree on how. In SQL it is lower(email collate "C").
+    """
+    return "".join(letter.lower() if letter.isascii() else letter for letter in address.strip())
+
+
 def is_too_large(value: dict[str, Any]) -> bool:
     """Whether an object is over 16 kB as JSON. Raises ValueError for what JSON does not have."""
     return len(json.dumps(value, allow_nan=False)) > LARGEST_OBJECT

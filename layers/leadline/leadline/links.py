@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from leadline import settings
+from leadline.inputs import folded
 
 LONGEST = 2000  # characters of a token: the longest address that mail knows makes 430
 PURPOSE = b"leadline unsubscribe 1"  # another kind of link shall never be taken for this one
@@ -37,7 +38,7 @@ def unsubscribe_url(tenant_id: UUID, organization_id: UUID, address: str) -> str
 def unsubscribe_token(tenant_id: UUID, organization_id: UUID, address: str) -> str:
     """The key's id and what it sealed, as one word that a URL may hold. It never expires (15 USC 7704)."""
     keys = settings.link_keys()
-    told = tenant_id.bytes + organization_id.bytes + address.strip().lower().encode()
+    told = tenant_id.bytes + organization_id.bytes + folded(address).encode()
     sealed = _cipher(keys.secrets[keys.current]).encrypt(told, _beside(keys.current))
     return f"{keys.current}.{base64.urlsafe_b64encode(sealed).rstrip(b'=').decode()}"
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from leadline import config, dnc, domain_events, gate, phone
+from leadline import budget, config, dnc, domain_events, gate, phone
 from leadline.calls import confirmations, effects, inbox, ledger, optouts, runs
 from leadline.calls.confirmations import ConfirmationRequest
 from leadline.calls.effects import People, Plan
@@ -162,11 +162,12 @@ def _apply(  # noqa: PLR0917
     told = runs.receipts_of(batch.calls, batch.texts)
     receipts.lock(tx, told, plan.paused | leaving)
     effects.pause(tx, plan.paused - leaving, now)
-    runs.move(tx, told, plan.replies, now)
+    proved_sent = runs.move(tx, told, plan.replies, now)
     touched = {*calls.of_lead.values(), *texts.of_lead.values()}
     effects.score(tx, [lead_id for lead_id in touched if people.by_id[lead_id].is_live])
     gate.note_findings(tx, [call.call_id for call in batch.calls if call.direction == "outbound"])
     findings = [*_findings(batch.calls), *ledger.book(tx, batch.billed), *optouts.unheeded(asked)]
+    budget.settle_all(tx, proved_sent)
     # After the ledger: a call that ends with an opt-out settles its own hold before those of the number are released.
     revocations = optouts.honour(tx, people, asked)
     domain_events.note_all(tx, findings)

@@ -190,7 +190,8 @@ def lock_leads(tx: Transaction, ids: Collection[UUID], numbers: Collection[str])
     return tx.cursor(row_factory=class_row(Lead)).execute(
         """
         select
-            id, phone_number, lower(email) as email, status, last_contact_date, deleted_at is null as is_live
+            id, phone_number, lower(email collate "C") as email, status, last_contact_date,
+            deleted_at is null as is_live
         from leads
         where id = any (%(ids)s) or (phone_number = any (%(numbers)s) and deleted_at is null)
         order by id for no key update

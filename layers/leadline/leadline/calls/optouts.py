@@ -15,13 +15,14 @@ from leadline.calls.inbox import Before
 from leadline.db import Transaction
 from leadline.dnc.additions import Addition, Channel, detected, keep, write
 from leadline.domain_events import NewEvent
+from leadline.inputs import folded
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A person who opted out: by which message, of which call or text, and the addresses that it concerns.
 
-    `own_number` is the one of ours that the person wrote to.
+    `own_number` is the one of ours that the person wrote to, and `writer` the person's own.
     """
 
     message_id: str
@@ -29,6 +30,7 @@ class Asked:
     channel: Channel
     additions: list[Addition]
     own_number: str | None = None
+    writer: str | None = None
 
     @property
     def numbers(self) -> list[str]:
@@ -82,7 +84,7 @@ def of_texts(texts: Sequence[TextState], known: Known) -> list[Asked]:
             elif not text.is_email and one.message_id in known.new:
                 numbers = {text.phone_number, one.number, *_numbers_of(known.people, *lead_ids)}
                 heard = _asked(one, text.message_id, "sms", numbers, known.now)
-                asked.append(replace(heard, own_number=text.own_number))
+                asked.append(replace(heard, own_number=text.own_number, writer=text.phone_number))
             elif not text.is_email and renamed:
                 asked.append(_asked(one, text.message_id, "sms", {text.phone_number}, known.now))
     return asked
@@ -117,7 +119,8 @@ def honour(tx: Transaction, people: People, asked: Sequence[Asked]) -> list[Revo
             Revocation(phone_number=wrote, message_id=one.message_id, at=wanted.occurred_at, own_number=one.own_number)
             for one in texts
             for wanted in one.additions
-            if wanted.verdict == "certain" and (wrote := wanted.phone_number) in fresh
+            # Who wrote, and nobody else whose number that stops.
+            if wanted.verdict == "certain" and (wrote := wanted.phone_number) in fresh and wrote == one.writer
         ]
     return []
 
@@ -147,4 +150,4 @@ def _emails_of(people: People, *lead_ids: UUID | None) -> set[str | None]:
 
 
 def _email(address: str | None) -> str | None:
-    return address.strip().lower() if address and "@" in address else None
+    return folded(address) if address and "@" in address else None

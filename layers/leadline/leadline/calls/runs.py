@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from leadline.calls.folding import CallState, TextState
 from leadline.db import Transaction
@@ -14,11 +15,7 @@ def receipts_of(calls: Sequence[CallState], texts: Sequence[TextState]) -> list[
     found = [
         receipts.receipt(
             call.call_id,
-            [("delivered", call.reached_at)]
-            if call.reached_at
-            else [("failed", call.ended_at)]
-            if call.ended_at
-            else [],
+            _told(call),
             call.decision_id,
             min((one.at for one in call.opt_outs), default=None),
         )
@@ -29,7 +26,20 @@ def receipts_of(calls: Sequence[CallState], texts: Sequence[TextState]) -> list[
     return [one for one in found if one]
 
 
-def move(tx: Transaction, told: Sequence[Receipt], replies: Sequence[Reply], now: datetime) -> None:
-    """Moves the runs that receipts and replies are of, with enrollments locked; what fails too often stops."""
-    receipts.apply(tx, told, now)
+def _told(call: CallState) -> list[tuple[str, datetime]]:
+    """What a call's end says of its step: one that nobody took was made, and failed only where it never rang."""
+    if call.reached_at:
+        return [("delivered", call.reached_at)]
+    if call.ended_at:
+        return [("sent" if call.rang else "failed", call.ended_at)]
+    return []
+
+
+def move(tx: Transaction, told: Sequence[Receipt], replies: Sequence[Reply], now: datetime) -> list[UUID]:
+    """Moves the runs that receipts and replies are of, with enrollments locked; what fails too often stops.
+
+    Answers the holds to settle: of texts that have proved sent though nobody had recorded it.
+    """
+    proved = receipts.apply(tx, told, now)
     receipts.answer(tx, replies, now)
+    return [row["hold_id"] for row in proved.fetchall()] if proved else []

@@ -139,6 +139,7 @@ REVOCATIONS = (
     r"|have )?optout\b",
     r"^optout\b",
     r"\bopt(?:ed|ing)? (?:me|us|this number|my \w+) (?:out|off)\b",
+    r"^out opt$|^i(?:m| am) revoking\b|^(?:take|get) (?:\w+ )?off (?:\w+ )?lists?$|\b(?:dont|do not) hmu\b",
 )
 REVOCATIONS_IN_SPANISH = (
     r"\b(?:no|nunca|jamas)(?: mas)?(?: (?:me|nos|le|la|vuelva|vuelvan|vuelvas|a|esten?|sigan?|siga|anden?))* (?:llam|"
@@ -160,6 +161,16 @@ REVOCATIONS_IN_SPANISH = (
     r"inscripcion|inscricao)\b",
     r"\b(?:parar|parer?|paren|alto) (?:los |las )?(?:mensajes|textos|llamadas)\b",
     r"\b(?:revoco|retiro) mi (?:consentimiento|autorizacion|permiso)\b",
+    r"\bno (?:doy|di|tienen?|tiene) (?:mi |su |el )?(?:permiso|consentimiento|autorizacion)\b",
+    r"\b(?:det(?:en|enga|engan)|suspend(?:a|an|er)|termin(?:e|en|ar)|basta) (?:de |con |los |las |ya |esos |estos )*"
+    r"(?:mensajes?|textos?|llamadas?|correos?|mandar\w*|enviar\w*|llamar\w*|escribir\w*|molestar\w*)\b",
+    r"^(?:por favor )?(?:ya )?(?:dejen?|dejenme|dejame|parale|parenle)(?: ya| por favor)?$",
+    r"\bdejen? de (?:chingar|joder|fregar|molestar)\b",
+    r"\bretir(?:e|en|a)(?:me|nos)?(?: de| mi)\b",
+    r"\banul(?:e|en|ar|a)(?: mi| la)? ?(?:suscripcion)?$",
+    r"^no (?:deseo|quiero) recibir\b|^no recibir\b",
+    r"\b(?:me quiero salir|quiero salir(?:me)?|salirme)\b",
+    r"\bno me busqu\w+\b",
 )
 # The commonest words of other languages, as they are written: the whole message.
 ELSEWHERE = frozenset(

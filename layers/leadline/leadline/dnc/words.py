@@ -39,6 +39,8 @@ FILLERS = COURTESIES | frozenset(
     }
 )
 MOST_GLUED = 200  # letters
+OF_AN_EMAIL = re.compile(r"@|wrote:|forwarded|^\W*(?:subject|sent):", re.IGNORECASE | re.MULTILINE)
+MOST_LINES, LONGEST_LINE = 200, 60  # that are looked at one by one
 IN_ANY_CLAUSE = frozenset({"stop", "unsubscribe", "optout", "quit", "revoke"})
 # Without a space between.
 GLUED = (
@@ -88,7 +90,20 @@ def verdict(text: str, *, automatic: bool | None = None) -> Verdict:
     if by_program:
         return Verdict("nothing", "automatic")
     found = "footer" if own and not said else _uncertain(said)
+    if not found and not OF_AN_EMAIL.search(text) and any(map(_is_the_word, text.splitlines()[:MOST_LINES])):
+        found = "stop_word_cut_off"  # below a line that looked like the head of a quotation
     return Verdict("review", found) if found else Verdict("nothing", "")
+
+
+def _is_the_word(line: str) -> bool:
+    if line.lstrip().startswith((">", "|")):
+        return False
+    words = [word for clause in clauses(plain(line[:LONGEST_LINE])) for word in clause.words]
+    return len(words) <= 3 and not REVOKING.isdisjoint(words) and _is_nothing_but_the_word(words)
+
+
+def _rule(rules: Sequence[tuple[str, Sequence[str]]], told: str) -> str | None:
+    return next((rule for rule, patterns in rules if _any(patterns).search(told)), None)
 
 
 def _certain(said: str) -> str | None:
@@ -106,7 +121,7 @@ def _certain(said: str) -> str | None:
         return "stop_word"
     if _any(sayings.ONLY_SOME).search(told) and not re.search(sayings.FOR_EVER, told):
         return None
-    return next((rule for rule, patterns in PLAINLY if _any(patterns).search(told)), None)
+    return _rule(PLAINLY, told)
 
 
 def _uncertain(said: str) -> str | None:
@@ -124,7 +139,7 @@ def _uncertain(said: str) -> str | None:
     core = [word for word in words if word not in FILLERS] or words
     if len(core) == 1 and (core[0] in sayings.MAYBE_ALONE or core[0] in ALIKE):
         return "word_alone"
-    return next((rule for rule, patterns in PERHAPS if _any(patterns).search(told)), None)
+    return _rule(PERHAPS, told)
 
 
 def _is_nothing_but_the_word(words: Sequence[str]) -> bool:

@@ -161,7 +161,7 @@ def _leads(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
     statement = sql.SQL(
         """
         select
-            id, user_id, phone_number, lower(email) as email, status, calling_blocked,
+            id, user_id, phone_number, lower(email collate "C") as email, status, calling_blocked,
             deleted_at is not null as deleted, time_zone, state, country, {seen} as seen
         from leads
         where id = any (%(lead_ids)s) or (phone_number = any (%(numbers)s) and deleted_at is null)
@@ -198,7 +198,7 @@ def _revoked(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
         from opt_out_events as event
         where address = any (
                 %(numbers)s || array(
-                    select lower(email) from leads
+                    select lower(email collate "C") from leads
                     where email is not null and (
                         id = any (%(lead_ids)s) or (phone_number = any (%(numbers)s) and deleted_at is null)
                     )

@@ -127,6 +127,20 @@ def _lock(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
     return tx.execute(statement.format(lead=_lead()), values)
 
 
+def lock_ends(tx: Transaction, enrollments: Sequence[Enrollment]) -> None:
+    """Locks what an end or another attempt writes beside the enrollment, before the ledger is: that comes last.
+
+    The runs that there are already, and the sequences, which count who has ended.
+    """
+    if known := [one.run.id for one in enrollments if one.run]:
+        tx.execute("select id from step_runs where id = any (%(ids)s) order by id for update", {"ids": known})
+    if sequence_ids := list({one.sequence_id for one in enrollments}):
+        tx.execute(
+            "select id from nurture_sequences where id = any (%(ids)s) order by id for no key update",
+            {"ids": sequence_ids},
+        )
+
+
 def _templates(tx: Transaction, versions: set[tuple[UUID, int]]) -> Cursor[Template]:
     """What all steps of these versions say."""
     statement = sql.SQL(

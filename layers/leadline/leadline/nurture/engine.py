@@ -12,6 +12,7 @@ from leadline import gate, links, provider_keys, segments, settings
 from leadline.db import Transaction
 from leadline.errors import Invalid
 from leadline.gate import Ask, Decision
+from leadline.inputs import folded
 from leadline.nurture import due, runs, steps, templates
 from leadline.nurture.channels import Outgoing
 from leadline.nurture.dispatch import DueSteps
@@ -85,6 +86,7 @@ def prepare(tx: Transaction, message: DueSteps, enrollment_ids: Sequence[UUID], 
             ready.append(made)
         else:
             batch.fates.append((enrollment, made))
+    due.lock_ends(tx, batch.work.enrollments)
     _ask_the_gate(tx, batch, ready)
     return _write(tx, batch)
 
@@ -170,13 +172,16 @@ def _ask_the_gate(tx: Transaction, batch: Batch, ready: Sequence[Ready]) -> None
             run = _marked(one, one.message, decision, batch.message.lease)
             batch.marked.append(run)
             batch.outgoing.append(_outgoing(batch, one, run, decision.valid_until, senders[run.channel]))
+        else:
+            batch.fates.append((one.enrollment, Pause("not_allowed")))  # allowed, but there is nothing to say
 
 
 def _marked(one: Ready, said: Message, decision: Decision, lease: datetime) -> NewRun:
     run = runs.run_of(one.enrollment, "sending")
     run.template_version = one.template.version
     run.sending_until = lease
-    run.address = one.enrollment.lead["email" if one.template.channel == "email" else "phone_number"]
+    lead = one.enrollment.lead
+    run.address = folded(lead["email"]) if run.channel == "email" else lead["phone_number"]
     run.subject, run.body = said.subject, said.body
     run.decision_id, run.hold_id = decision.decision_id, decision.hold_id
     return run
@@ -194,7 +199,7 @@ def _outgoing(batch: Batch, one: Ready, run: NewRun, valid_until: datetime, send
         organization_id=batch.message.organization_id,
         lead_id=run.lead_id,
         channel=one.template.channel,
-        to=run.address,
+        to=one.enrollment.lead["email"] if run.channel == "email" else run.address,
         sender=sender,
         subject=run.subject,
         text=run.body,

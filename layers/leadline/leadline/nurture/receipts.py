@@ -93,12 +93,13 @@ def receipt(
     return Receipt(message_id, status, word, at, decision_id, delivered_at, opted_out_at)
 
 
-def lock(tx: Transaction, receipts: Sequence[Receipt], lead_ids: Collection[UUID]) -> Cursor[DictRow] | None:
-    """Locks the live enrollments that receipts may end and those of these leads, in the order that everybody keeps."""
+def lock(tx: Transaction, receipts: Sequence[Receipt], lead_ids: Collection[UUID]) -> None:
+    """Locks the live enrollments that receipts may end and those of these leads, and then their sequences."""
     bounced = [one.message_id for one in receipts if one.status == "bounced"]
     if not bounced and not lead_ids:
-        return None
-    return tx.execute(
+        return
+    values = {"lead_ids": sorted(lead_ids), "run_ids": run_ids(bounced), "message_ids": bounced}
+    tx.execute(
         """
         select id from lead_sequence_enrollments
         where id in (
@@ -111,23 +112,41 @@ def lock(tx: Transaction, receipts: Sequence[Receipt], lead_ids: Collection[UUID
         )
         order by id for update
         """,
-        {"lead_ids": sorted(lead_ids), "run_ids": run_ids(bounced), "message_ids": bounced},
+        values,
+    )
+    # An end is counted by its sequence, which is locked before the ledger is.
+    tx.execute(
+        """
+        select id from nurture_sequences
+        where id in (
+            select sequence_id from lead_sequence_enrollments
+            where lead_id = any (%(lead_ids)s) and status in ('active', 'paused')
+            union all
+            select sequence_id from step_runs where id = any (%(run_ids)s)
+            union all
+            select sequence_id from step_runs where provider_message_id = any (%(message_ids)s)
+        )
+        order by id for no key update
+        """,
+        values,
     )
 
 
-def apply(tx: Transaction, receipts: Sequence[Receipt], now: datetime) -> None:
+def apply(tx: Transaction, receipts: Sequence[Receipt], now: datetime) -> Cursor[DictRow] | None:
     """Moves the runs that receipts are of, and ends the enrollments whose email has bounced for good.
 
     One of no run of ours, or of one that is further, does nothing. Sequences of which too many steps failed stop.
+    Answers, unfetched, the holds of texts that have proved sent though nobody had recorded it: they are to be settled.
     """
     if not receipts:
-        return
+        return None
     told = [{**_columns(one), "run_id": next(iter(run_ids([one.message_id])), None)} for one in receipts]
-    tx.execute(APPLY, {"told": to_json(told).decode(), "now": now})
+    proved = tx.execute(APPLY, {"told": to_json(told).decode(), "now": now})
     if failed := [one for one in receipts if one.status in ("failed", "bounced")]:
         message_ids = [one.message_id for one in failed]
         decisions = [one.decision_id for one in failed if one.decision_id]
         stop_failing(tx, now, of_runs=run_ids(message_ids), message_ids=message_ids, decisions=decisions)
+    return proved
 
 
 def answer(tx: Transaction, replies: Sequence[Reply], now: datetime) -> None:
@@ -237,11 +256,17 @@ APPLY = """
                 judged.moves or judged.opted_out_at < coalesce(run.opted_out_at, 'infinity')
                 or judged.delivered_at < coalesce(run.delivered_at, 'infinity')
             )
-        returning run.enrollment_id, run.channel, run.status
+        returning run.enrollment_id, run.channel, run.status, run.hold_id, judged.was
+    ),
+    ended as (
+        update lead_sequence_enrollments as enrollment
+        set status = 'failed', exit_reason = 'bounced', updated_at = %(now)s
+        where id in (select enrollment_id from moved where channel = 'email' and status = 'bounced')
+            and status in ('active', 'paused')
     )
-    update lead_sequence_enrollments as enrollment set status = 'failed', exit_reason = 'bounced', updated_at = %(now)s
-    where id in (select enrollment_id from moved where channel = 'email' and status = 'bounced')
-        and status in ('active', 'paused')
+    select hold_id from moved
+    where channel = 'sms' and hold_id is not null and was in ('sending', 'retrying', 'unknown')
+        and status in ('sent', 'delivered', 'bounced', 'replied')
 """
 
 ANSWER = """

@@ -1,6 +1,6 @@
 """Enrollments: a lead's trip through a sequence, begun by a person or by what happens to the lead."""
 
-from leadline.nurture.enrollments.automatic import enroll_triggered
+from leadline.nurture.enrollments.automatic import MOST_TRIGGERS, enroll_triggered
 from leadline.nurture.enrollments.beginning import MOST_OF_A_SEGMENT, enroll
 from leadline.nurture.enrollments.shapes import (
     Enrolled,
@@ -19,6 +19,7 @@ from leadline.nurture.enrollments.steering import NotPossibleNow, cancel, pause,
 
 __all__ = [
     "MOST_OF_A_SEGMENT",
+    "MOST_TRIGGERS",
     "Enrolled",
     "Enrollment",
     "EnrollmentQuery",

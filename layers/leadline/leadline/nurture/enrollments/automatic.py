@@ -20,7 +20,7 @@ EVER_OPTED_OUT = sql.SQL(
     """
     exists (
         select from opt_out_events as event
-        where event.address in (leads.phone_number, lower(leads.email)) and not exists (
+        where event.address in (leads.phone_number, lower(leads.email collate "C")) and not exists (
             select from opt_out_reviews as review where review.event_id = event.id and review.decision = 'reject'
         )
     )
@@ -48,7 +48,7 @@ def enroll_triggered(tx: Transaction, decided: Config, now: datetime) -> int:
     waiting = tx.execute(
         """
         select id, version, steps, trigger_conditions from nurture_sequences
-        where active and trigger_conditions <> '{}'
+        where active and trigger_conditions <> '{}' and steps <> '[]'
         order by id
         """
     )

@@ -58,7 +58,8 @@ def resume(tx: Transaction, enrollment_id: UUID, why: Reason, now: datetime) -> 
     sent by now, the next step follows. Raises NotFound and NotPossibleNow.
     """
     found = _find(tx, enrollment_id, "paused")
-    if found.pause_reason != "delivery_unknown":
+    # Without a run the one before was told as sent after all: what remains is this step's own delay.
+    if found.pause_reason != "delivery_unknown" or found.run_status is None:
         return _change(tx, found, "resumed", why, now, status="active")
     if found.run_status in SENT:
         since = found.run_sent_at or now
@@ -92,17 +93,17 @@ def resume_all(tx: Transaction, sequence_id: UUID, which: ResumeAll, now: dateti
 
 def _find(tx: Transaction, enrollment_id: UUID, *statuses: str) -> Found:
     """The enrollment, locked. Raises NotFound, and NotPossibleNow where it is in none of the statuses."""
+    # Two statements: the second sees what whoever held the lock has done.
+    tx.execute("select id from lead_sequence_enrollments where id = %(id)s for update", {"id": enrollment_id})
     statement = sql.SQL(
         """
-        with enrollment as materialized (
-            select * from lead_sequence_enrollments where id = %(id)s and {seen} for update
-        )
         select
             enrollment.id, enrollment.lead_id, enrollment.sequence_id, enrollment.sequence_version,
             enrollment.current_step, enrollment.round, enrollment.status, enrollment.pause_reason,
             enrollment.next_step_scheduled_at, current_user_id() as member_id, run.id as run_id,
             run.status as run_status, run.sending_until as run_sending_until, run.sent_at as run_sent_at
-        from enrollment left join step_runs as run on run.enrollment_id = enrollment.id
+        from (select * from lead_sequence_enrollments where id = %(id)s and {seen}) as enrollment
+        left join step_runs as run on run.enrollment_id = enrollment.id
             and run.step = enrollment.current_step and run.round = enrollment.round
         """
     ).format(seen=SEEN)
@@ -157,6 +158,7 @@ def _end_run(tx: Transaction, found: Found, now: datetime) -> str:
             where enrollment.id = %(id)s and version.version = sequence_version
             on conflict (organization_id, enrollment_id, step, round) do update
                 set status = 'skipped', error = 'person', ended_at = %(now)s, updated_at = %(now)s
+                where step_runs.status = 'retrying'
             """,
             {"id": found.id, "now": now},
         )
