@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from functions.events_api.app import handler as events
+from leadline import dnc
 from leadline.db import tenant_transaction
 from leadline.nurture.enrollments import beginning
 from tests.calling import caller
@@ -483,3 +484,20 @@ def test_the_counters_of_a_sequence_follow_its_enrollments(organization, manager
     found = of_sequence(manager, sequence).body
     counts = {"total_enrollments": 3, "ended_enrollments": 2, "completed_enrollments": 1, "completion_rate": 0.5}
     assert {name: found[name] for name in counts} == counts
+
+
+def test_who_is_enrolled_while_the_sequence_is_started_does_not_wait_for_ever(
+    organization, manager, monkeypatch, connect
+):
+    sequence = a_sequence(organization, active=False)
+    lead = create(manager).body
+    lock = dnc.lock_numbers
+
+    def started_meanwhile(tx, numbers):
+        connect("superuser").execute("update nurture_sequences set active = true where id = %s", [sequence["id"]])
+        return lock(tx, numbers)
+
+    monkeypatch.setattr(beginning.dnc, "lock_numbers", started_meanwhile)
+    enroll(manager, sequence, lead)
+    (enrollment,) = listed(manager)
+    assert enrollment["status"] == "active"

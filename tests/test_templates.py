@@ -253,3 +253,13 @@ def test_a_preview_of_a_lead_that_the_agent_does_not_see_is_not_found(organizati
     make_template(manager)
     assert preview(caller(organization, "agent"), "welcome_sms", lead).status == 404
     assert preview(manager, "welcome_sms", lead).status == 200
+
+
+@pytest.mark.parametrize("default", ["\u200b", "\u2063", "\u00ad", "\x07", " \u200d"])
+def test_a_default_that_nobody_can_see_is_none(manager, default):
+    made = make_template(manager, body="Hello {{first_name|" + default + "}}")
+    assert (made.status, made.body["errors"][0]["code"]) == (422, "default_required")
+
+
+def test_a_value_that_nobody_can_see_is_none():
+    assert render("Hello {{first_name|there}}", {"first_name": "\u200b\u2063"}) == "Hello there"

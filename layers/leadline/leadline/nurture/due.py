@@ -93,9 +93,11 @@ def read(tx: Transaction, enrollment_ids: Sequence[UUID], lease: datetime) -> Wo
         return Work([], {}, about, decided)
     dnc.lock_numbers(tx, numbers)
     locked = _lock(tx, values)
+    held = _lock_sequences(tx, versions)
     said = _templates(tx, versions)
     steps = sequences.steps_of(tx, versions)
-    found = [_enrollment(row, steps) for row in locked.fetchall()]
+    active = {row["id"]: row["active"] for row in held.fetchall()}
+    found = [_enrollment(row, active[row["sequence_id"]], steps) for row in locked.fetchall()]
     return Work(found, {one.template_id: one for one in said.fetchall()}, about, decided)
 
 
@@ -112,10 +114,9 @@ def _lock(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
         select
             enrollment.id as enrollment_id, enrollment.lead_id, enrollment.sequence_id, enrollment.sequence_version,
             enrollment.current_step, enrollment.round, enrollment.next_step_scheduled_at,
-            sequence.active as sequence_active, lead.deleted_at is not null as lead_deleted, {lead},
+            lead.deleted_at is not null as lead_deleted, {lead},
             run.id as run_id, run.status as run_status, run.attempts, run.sending_until, run.error
         from lead_sequence_enrollments as enrollment
-        join nurture_sequences as sequence on sequence.id = enrollment.sequence_id
         join leads as lead on lead.id = enrollment.lead_id
         left join step_runs as run
             on run.enrollment_id = enrollment.id and run.step = enrollment.current_step and run.round = enrollment.round
@@ -127,18 +128,18 @@ def _lock(tx: Transaction, values: dict[str, Any]) -> Cursor[DictRow]:
     return tx.execute(statement.format(lead=_lead()), values)
 
 
-def lock_ends(tx: Transaction, enrollments: Sequence[Enrollment]) -> None:
-    """Locks what an end or another attempt writes beside the enrollment, before the ledger is: that comes last.
-
-    The runs that there are already, and the sequences, which count who has ended.
-    """
+def lock_runs(tx: Transaction, enrollments: Sequence[Enrollment]) -> None:
+    """Locks the runs that there are already, before the ledger is: that comes last."""
     if known := [one.run.id for one in enrollments if one.run]:
         tx.execute("select id from step_runs where id = any (%(ids)s) order by id for update", {"ids": known})
-    if sequence_ids := list({one.sequence_id for one in enrollments}):
-        tx.execute(
-            "select id from nurture_sequences where id = any (%(ids)s) order by id for no key update",
-            {"ids": sequence_ids},
-        )
+
+
+def _lock_sequences(tx: Transaction, versions: set[tuple[UUID, int]]) -> Cursor[DictRow]:
+    """Locks the sequences, which count who has ended; nobody starts or stops one of them from here on."""
+    return tx.execute(
+        "select id, active from nurture_sequences where id = any (%(ids)s) order by id for no key update",
+        {"ids": list({sequence_id for sequence_id, _ in versions})},
+    )
 
 
 def _templates(tx: Transaction, versions: set[tuple[UUID, int]]) -> Cursor[Template]:
@@ -158,7 +159,7 @@ def _templates(tx: Transaction, versions: set[tuple[UUID, int]]) -> Cursor[Templ
     return tx.cursor(row_factory=class_row(Template)).execute(statement.format(columns=templates.COLUMNS), values)
 
 
-def _enrollment(row: dict[str, Any], steps: dict[tuple[UUID, int], list[Step]]) -> Enrollment:
+def _enrollment(row: dict[str, Any], active: bool, steps: dict[tuple[UUID, int], list[Step]]) -> Enrollment:
     has_run = row["run_id"] is not None
     return Enrollment(
         id=row["enrollment_id"],
@@ -168,7 +169,7 @@ def _enrollment(row: dict[str, Any], steps: dict[tuple[UUID, int], list[Step]]) 
         step=row["current_step"],
         round=row["round"],
         due_at=row["next_step_scheduled_at"],
-        sequence_active=row["sequence_active"],
+        sequence_active=active,
         lead_deleted=row["lead_deleted"],
         lead=row,
         run=Run(row["run_id"], row["run_status"], row["attempts"], row["sending_until"], row["error"])

@@ -79,6 +79,7 @@ def prepare(tx: Transaction, message: DueSteps, enrollment_ids: Sequence[UUID], 
         return Prepared([], {})  # too late to begin: it is claimed anew when the lease ends
     began = time.monotonic()
     batch = Batch(message, due.read(tx, enrollment_ids, message.lease), now, began)
+    due.lock_runs(tx, batch.work.enrollments)
     ready: list[Ready] = []
     for enrollment in _meeting_conditions(tx, batch, _to_be_done(batch)):
         made = _made(enrollment, batch)
@@ -86,7 +87,6 @@ def prepare(tx: Transaction, message: DueSteps, enrollment_ids: Sequence[UUID], 
             ready.append(made)
         else:
             batch.fates.append((enrollment, made))
-    due.lock_ends(tx, batch.work.enrollments)
     _ask_the_gate(tx, batch, ready)
     return _write(tx, batch)
 

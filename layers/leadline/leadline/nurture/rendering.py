@@ -86,7 +86,7 @@ def _faults_of_placeholders(
             yield FieldError(pointer, "bad_placeholder", f"{shown!r} is no name of a placeholder")
         elif one.name not in known:
             yield FieldError(pointer, "unknown_placeholder", f"There is no value of the name {shown}")
-        elif one.default == "" or (one.default is None and one.name not in always):
+        elif (one.default is not None and not as_text(one.default)) or (one.default is None and one.name not in always):
             detail = f"Not every lead has {shown}: give a default, as in {{{{{shown}|there}}}}"
             yield FieldError(pointer, "default_required", detail)
         elif html and one.name != "unsubscribe_url" and _within_a_tag(text[: match.start()]):
@@ -136,7 +136,13 @@ def as_text(value: Any) -> str:
         case _:
             # Without braces a value does not even look like a placeholder.
             text = str(value).replace("\r\n", "\n").replace("{", "(").replace("}", ")")
-            return _printable(text, keep="\n").strip()
+            shown = _printable(text, keep="\n").strip()
+            return "" if _is_blank(shown) else shown
+
+
+def _is_blank(text: str) -> bool:
+    """Whether nobody sees anything of it: spaces, controls and what only shapes its neighbours."""
+    return not any(unicodedata.category(c)[0] not in "CZ" for c in text)
 
 
 def _printable(text: str, keep: str) -> str:

@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg import sql
 
 from leadline import config, dnc, leads, segments
-from leadline.db import Transaction
+from leadline.db import Transaction, fetch_one
 from leadline.nurture import sequences
 from leadline.nurture.enrollments.shapes import Enrolled, Item, NewEnrollments, Skipped
 from leadline.nurture.sequences import NoSteps, Sequence, Step, delay
@@ -129,9 +129,18 @@ def _start(sequence: Sequence, now: datetime) -> Start:
     return Start(sequence.id, sequence.version, sequence.active, now, first)
 
 
+def _held(tx: Transaction, start: Start) -> dict[str, Any]:
+    """Whether the sequence is active, which nobody changes from here on: who starts it finds all that wait for that."""
+    row = fetch_one(
+        tx, "select active from nurture_sequences where id = %(id)s for no key update", {"id": start.sequence_id}
+    )
+    return {"active": row["active"]}
+
+
 def _enroll_named(tx: Transaction, start: Start, lead_ids: list[UUID]) -> Enrolled:
     values = start.values() | {"lead_ids": lead_ids, "most": len(lead_ids)}
     _lock_numbers(tx, sql.SQL("leads where id = any (%(lead_ids)s)"), values)
+    values |= _held(tx, start)
     statement = sql.SQL(
         """
         with judged as materialized (
@@ -162,6 +171,7 @@ def _enroll_segment(tx: Transaction, start: Start, segment: Segment) -> Enrolled
     values = {**start.values(), **params, "most": MOST_OF_A_SEGMENT}
     of_segment = sql.SQL("lead_candidates where {} and {}").format(asked, leads.SEEN)
     _lock_numbers(tx, of_segment, values)
+    values |= _held(tx, start)
     statement = sql.SQL(
         """
         with judged as materialized (
