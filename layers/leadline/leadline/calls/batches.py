@@ -167,7 +167,8 @@ def _apply(  # noqa: PLR0917
     effects.score(tx, [lead_id for lead_id in touched if people.by_id[lead_id].is_live])
     gate.note_findings(tx, [call.call_id for call in batch.calls if call.direction == "outbound"])
     findings = [*_findings(batch.calls), *ledger.book(tx, batch.billed), *optouts.unheeded(asked)]
-    budget.settle_all(tx, proved_sent)
+    # Fetched only here, where the ledger has answered anyway.
+    budget.settle_all(tx, [row["hold_id"] for row in proved_sent.fetchall()] if proved_sent else [])
     # After the ledger: a call that ends with an opt-out settles its own hold before those of the number are released.
     revocations = optouts.honour(tx, people, asked)
     domain_events.note_all(tx, findings)

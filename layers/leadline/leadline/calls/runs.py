@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
+
+from psycopg import Cursor
+from psycopg.rows import DictRow
 
 from leadline.calls.folding import CallState, TextState
 from leadline.db import Transaction
@@ -35,11 +37,11 @@ def _told(call: CallState) -> list[tuple[str, datetime]]:
     return []
 
 
-def move(tx: Transaction, told: Sequence[Receipt], replies: Sequence[Reply], now: datetime) -> list[UUID]:
+def move(tx: Transaction, told: Sequence[Receipt], replies: Sequence[Reply], now: datetime) -> Cursor[DictRow] | None:
     """Moves the runs that receipts and replies are of, with enrollments locked; what fails too often stops.
 
-    Answers the holds to settle: of texts that have proved sent though nobody had recorded it.
+    Answers, unfetched, the holds to settle: of texts that have proved sent though nobody had recorded it.
     """
     proved = receipts.apply(tx, told, now)
     receipts.answer(tx, replies, now)
-    return [row["hold_id"] for row in proved.fetchall()] if proved else []
+    return proved
