@@ -335,6 +335,7 @@ def test_on_days_when_clocks_are_set_every_minute_is_judged_by_its_own_time(book
         assert hours.open_until(opens, where, "call", book) == closes
 
 
+@pytest.mark.storm
 def test_over_a_year_no_clock_of_a_place_is_ever_outside_when_contact_is_allowed(book):
     everywhere = [us(zone) for zone in ZONES]
     for quarter in range(365 * 24 * 4):

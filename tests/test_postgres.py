@@ -20,6 +20,8 @@ import pytest
 
 from local import postgres
 
+pytestmark = pytest.mark.storm  # servers are started, killed and copied, which takes seconds each
+
 ROOT = Path(__file__).parent.parent
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root must become another user")
 EMBEDDED = pytest.mark.skipif(
