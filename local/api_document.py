@@ -101,6 +101,9 @@ def _operation(path: str, function: str, route: Route, schemas: "_Schemas") -> d
     if route.csv:
         good["text/csv"] = {"schema": {"type": "string"}}
     problem = {"application/problem+json": {"schema": schemas.of(Problem, "serialization")}}
+    if not route.roles and not route.answers:  # a page for a person, who is told in a page what is wrong, too
+        good = {"text/html": {"schema": {"type": "string"}}}
+        problem |= good
     operation: dict[str, Any] = {
         "tags": [path.split("/")[1]],
         "operationId": f"{function}_{route.run.__name__}",
