@@ -381,7 +381,8 @@ def test_two_weeks_of_a_thousand_leads(seed, organization, connect, rows, monkey
     made = begin(organization, people)
     # The clock is everybody's: what other tests have left is not claimed again and again here.
     connect("superuser").execute(
-        "update lead_sequence_enrollments set claimable_at = '2100-01-01' where status = 'active' and organization_id <> %s",
+        "update lead_sequence_enrollments set claimable_at = '2100-01-01'"
+        " where status = 'active' and organization_id <> %s",
         [organization.organization_id],
     )
     clock = connect("dispatch")
