@@ -252,6 +252,12 @@ def hear(world: World) -> None:
 def tick(world: World, clock: Any) -> None:
     """Twenty minutes."""
     hear(world)
+    with clock.transaction():
+        lost = dispatch.lost(clock, world.now)
+    for one in lost:
+        if one.organization_id == world.organization.organization_id:
+            with tenant_transaction(world.organization.caller(None)) as tx:
+                results.close_lost(tx, one.until, world.now)
     while True:
         with clock.transaction():
             claimed = dispatch.claim(clock, world.now, CLAIMED_AT_ONCE)
