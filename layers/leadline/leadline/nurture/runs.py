@@ -120,7 +120,12 @@ def move(enrollment: Enrollment, fate: Fate, run: NewRun | None, now: datetime) 
             goes.waiting_for = waiting_for
         case LeaveAlone(until):
             goes.claimable_at = until
-        case Skip() | Advance():
+        case Skip():
+            _advance(goes, enrollment, now)
+        case Advance():
+            # It has proved done since nobody recorded it.
+            if over := enrollment.run:
+                goes.executed = executed(enrollment.step, enrollment.round, over.id, over.status, now)
             _advance(goes, enrollment, now)
     return goes
 
